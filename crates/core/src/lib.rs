@@ -1,0 +1,1 @@
+//! Streaming dataflow in the Apache Beam model, run by an embedded engine.

@@ -1,0 +1,1 @@
+//! Metrics, health and status endpoints of a running millstream job.

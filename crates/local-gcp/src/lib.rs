@@ -1,0 +1,1 @@
+//! In-process servers that speak the protocols of Google Cloud.

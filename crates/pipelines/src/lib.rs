@@ -1,0 +1,1 @@
+//! The predefined millstream pipelines and the millstream program.

@@ -1,0 +1,1 @@
+//! Programs to copy from; each file beside this one is an example.
