@@ -1,0 +1,1 @@
+//! Local BigQuery: storage, queries and the Storage Write API.
