@@ -177,6 +177,18 @@ impl Trigger {
         }
     }
 
+    /// Whether nothing is emitted before the watermark passes the end of the window.
+    #[must_use]
+    pub fn is_watermark_only(&self) -> bool {
+        match self {
+            Self::Default | Self::Never => true,
+            Self::AfterWatermark { early, .. } => {
+                early.as_deref().is_none_or(|early| *early == Self::Never)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the trigger may finish while elements can still come, so that they would be lost.
     ///
     /// Finishing at the end of the window is safe when nothing behind it is allowed.

@@ -11,7 +11,8 @@ use crate::windowing::window_fn::WindowFn;
 /// use millstream::windowing::GlobalWindows;
 ///
 /// let every_hundred = GlobalWindows.triggering(Trigger::after_count(100).repeatedly()).discarding();
-/// assert!(every_hundred.validate().is_empty());
+/// every_hundred.validate()?;
+/// # Ok::<(), String>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GlobalWindows;

@@ -14,7 +14,8 @@
 //!     .allowed_lateness(5 * minute)
 //!     .early_firings(Trigger::after_processing_time(Duration::from_secs(10)))
 //!     .accumulating();
-//! assert!(per_minute.validate().is_empty());
+//! per_minute.validate()?;
+//! # Ok::<(), String>(())
 //! ```
 
 pub mod active;

@@ -100,7 +100,8 @@ pub enum OnTimeBehavior {
 ///     .late_firings(Trigger::after_count(1))
 ///     .accumulating();
 /// assert_eq!(visits.accumulation, AccumulationMode::Accumulating);
-/// assert!(visits.validate().is_empty());
+/// visits.validate()?;
+/// # Ok::<(), String>(())
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]
@@ -218,11 +219,7 @@ impl WindowingStrategy {
     /// that waits for its end. An unbounded collection cannot be grouped so.
     #[must_use]
     pub fn needs_bounded_input(&self) -> bool {
-        let waits = matches!(
-            self.trigger,
-            Trigger::Default | Trigger::AfterWatermark { early: None, .. } | Trigger::Never
-        );
-        self.window_fn.is_global() && waits
+        self.window_fn.is_global() && self.trigger.is_watermark_only()
     }
 
     /// Whether the trigger may stop for good while elements of the window can still come.
@@ -240,7 +237,7 @@ impl WindowingStrategy {
 
     /// Everything that is wrong with the strategy, one line each; nothing when it can run.
     #[must_use]
-    pub fn validate(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(self.window_fn.validate().err());
         self.trigger.validate(&mut problems);
@@ -251,6 +248,15 @@ impl WindowingStrategy {
             ));
         }
         problems
+    }
+
+    /// Checks that the strategy can run.
+    ///
+    /// # Errors
+    /// All of [`WindowingStrategy::problems`] in one line.
+    pub fn validate(&self) -> Result<(), String> {
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
     /// A text that changes whenever state kept under this strategy could not be used under another.
@@ -340,12 +346,13 @@ mod tests {
             .every(Duration::ZERO)
             .triggering(Trigger::after_count(0))
             .allowed_lateness(MINUTE);
-        let problems = strategy.validate();
+        let problems = strategy.problems();
+        assert_eq!(strategy.validate(), Err(problems.join("; ")));
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert!(problems[0].contains("period"));
         assert!(problems[1].contains("at least 1"));
         assert!(problems[2].contains("may finish"));
-        assert!(WindowingStrategy::default().validate().is_empty());
+        assert_eq!(WindowingStrategy::default().validate(), Ok(()));
     }
 
     #[test]
@@ -353,7 +360,7 @@ mod tests {
         let strategy = FixedWindows::of(MINUTE)
             .allowed_lateness(MINUTE)
             .early_firings(Trigger::after_count(10));
-        assert!(strategy.validate().is_empty());
+        assert_eq!(strategy.validate(), Ok(()));
         let both = Trigger::after_watermark()
             .early(Trigger::after_count(10))
             .late(Trigger::after_count(1));
@@ -366,6 +373,8 @@ mod tests {
         assert!(WindowingStrategy::default().needs_bounded_input());
         let late_only = GlobalWindows.late_firings(Trigger::after_count(1));
         assert!(late_only.needs_bounded_input());
+        assert!(GlobalWindows.early_firings(Trigger::Never).needs_bounded_input());
+        assert!(!GlobalWindows.early_firings(Trigger::after_count(1)).needs_bounded_input());
         let counted = GlobalWindows.triggering(Trigger::after_count(1).repeatedly());
         assert!(!counted.needs_bounded_input());
         assert!(!WindowingStrategy::from(FixedWindows::of(MINUTE)).needs_bounded_input());

@@ -59,7 +59,8 @@ pub struct Slices {
 ///     }
 /// }
 ///
-/// assert!(WindowingStrategy::from(Halves).validate().is_empty());
+/// WindowingStrategy::from(Halves).validate()?;
+/// # Ok::<(), String>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a window function",
