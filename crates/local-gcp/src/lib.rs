@@ -4,3 +4,5 @@ pub mod bigquery;
 pub mod clock;
 pub mod journal;
 pub mod proto;
+pub mod pubsub;
+pub mod status;

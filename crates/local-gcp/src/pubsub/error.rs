@@ -1,0 +1,126 @@
+//! What Pub/Sub answers when it refuses.
+
+use crate::journal;
+use crate::status::Code;
+
+/// Results of this module.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A refused request. The texts follow Google's, because users and client libraries know them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A topic or subscription does not exist.
+    #[error("Resource not found (resource={resource}).")]
+    NotFound {
+        /// Last part of the resource name.
+        resource: String,
+    },
+    /// A topic or subscription of this name exists.
+    #[error("Resource already exists in the project (resource={resource}).")]
+    AlreadyExists {
+        /// Last part of the resource name.
+        resource: String,
+    },
+    /// A resource name is not of the form that its kind needs.
+    #[error("Invalid [{kind}] name: (name={name})")]
+    InvalidName {
+        /// `topics`, `subscriptions` or `projects`.
+        kind: &'static str,
+        /// What was given.
+        name: String,
+    },
+    /// An argument is out of its range or contradicts another.
+    #[error("{reason}")]
+    InvalidArgument {
+        /// Which one and why.
+        reason: String,
+    },
+    /// An acknowledgement id that no server of this kind gave out.
+    #[error("You have passed an invalid ack ID to the service (ack_id={ack_id}).")]
+    InvalidAckId {
+        /// What was given.
+        ack_id: String,
+    },
+    /// The state of a resource forbids the request.
+    #[error("{reason}")]
+    FailedPrecondition {
+        /// Why.
+        reason: String,
+    },
+    /// The server holds as many unacknowledged bytes as it may.
+    #[error(
+        "the local Pub/Sub holds {held} bytes of unacknowledged messages, its limit is {limit}"
+    )]
+    Full {
+        /// Bytes held over all subscriptions.
+        held: u64,
+        /// The configured limit.
+        limit: u64,
+    },
+    /// Google offers it, this server does not.
+    #[error("{what} is not served by the local Pub/Sub")]
+    Unimplemented {
+        /// The feature.
+        what: &'static str,
+    },
+    /// The server is shutting down.
+    #[error("the local Pub/Sub is shutting down")]
+    ShuttingDown,
+    /// The change could not be recorded; nothing more is accepted.
+    #[error("the change could not be recorded")]
+    Journal(#[source] journal::Error),
+}
+
+impl Error {
+    /// The canonical code of the refusal.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } => Code::NotFound,
+            Self::AlreadyExists { .. } => Code::AlreadyExists,
+            Self::InvalidName { .. } | Self::InvalidArgument { .. } | Self::InvalidAckId { .. } => {
+                Code::InvalidArgument
+            }
+            Self::FailedPrecondition { .. } => Code::FailedPrecondition,
+            Self::Full { .. } => Code::ResourceExhausted,
+            Self::Unimplemented { .. } => Code::Unimplemented,
+            Self::ShuttingDown => Code::Unavailable,
+            Self::Journal(_) => Code::Internal,
+        }
+    }
+
+    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+        Self::InvalidArgument { reason: reason.into() }
+    }
+
+    pub(crate) fn not_found(name: &str) -> Self {
+        Self::NotFound { resource: last_part(name).to_owned() }
+    }
+
+    pub(crate) fn already_exists(name: &str) -> Self {
+        Self::AlreadyExists { resource: last_part(name).to_owned() }
+    }
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        Self::new(error.code().grpc(), message(&error))
+    }
+}
+
+/// The text of an error with its causes, for the wire.
+pub(crate) fn message(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,16 @@
+//! Local Pub/Sub: a pure state machine ([`State`]) inside a shell ([`PubSub`]) that serves Google's gRPC and
+//! REST protocols.
+
+mod config;
+mod error;
+mod message;
+mod names;
+mod state;
+
+pub use error::{Error, Result};
+pub use message::{AckId, Delivery, Message, NewMessage};
+pub use names::DELETED_TOPIC;
+pub use state::{
+    BatchLimit, Counters, Limits, Page, Record, SessionId, SessionOptions, State,
+    SubscriptionStatistics, TopicStatistics,
+};

@@ -1,0 +1,23 @@
+//! The pure state machine of Pub/Sub: no clock, no socket, no thread, no randomness.
+//!
+//! Every step takes `now` as an argument and leaves three things for its shell: sessions to wake
+//! ([`State::take_woken`]), records to persist ([`State::take_records`]), and when to call
+//! [`State::advance`] next ([`State::next_deadline`]). The same steps give the same results, so the machine
+//! runs as well under a simulator as behind sockets.
+
+mod admin;
+mod delivery;
+mod machine;
+mod record;
+mod session;
+mod statistics;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+pub use admin::Page;
+pub use machine::{Limits, State};
+pub use record::Record;
+pub use session::{SessionId, SessionOptions};
+pub use statistics::{Counters, SubscriptionStatistics, TopicStatistics};
+pub use subscription::BatchLimit;

@@ -1,0 +1,194 @@
+//! What is persisted of the state, and how it is restored.
+//!
+//! Leases, sessions and delivery counts are not persisted: after a restart every unacknowledged message is
+//! deliverable at once, which at-least-once delivery allows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+
+use super::machine::State;
+use crate::journal::BoxError;
+use crate::proto::pubsub as proto;
+use crate::pubsub::message::Message;
+
+/// Bytes of messages after which a record of a snapshot is closed: a record must fit the journal's frame.
+const SNAPSHOT_RECORD_BYTES: u64 = 4 << 20;
+
+/// One change of the state. The order of variants and fields is free, their names are the format.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Record {
+    /// A server was started on this state for the n-th time.
+    Started {
+        /// n.
+        incarnation: u64,
+    },
+    /// Message ids below the bound may have been given out; so may subscription numbers.
+    Reserved {
+        /// The bound.
+        messages_below: u64,
+        /// The next number of a subscription.
+        next_subscription: u64,
+    },
+    /// A topic was created or changed.
+    Topic {
+        /// The encoded `google.pubsub.v1.Topic`.
+        topic: Bytes,
+    },
+    /// A topic was deleted.
+    TopicDeleted {
+        /// Its name.
+        name: String,
+    },
+    /// A subscription was created, changed or detached.
+    Subscription {
+        /// Its number in acknowledgement ids.
+        number: u64,
+        /// The encoded `google.pubsub.v1.Subscription`.
+        subscription: Bytes,
+    },
+    /// A subscription was deleted.
+    SubscriptionDeleted {
+        /// Its name.
+        name: String,
+    },
+    /// Messages were published to a topic with subscriptions.
+    Published {
+        /// The topic's name.
+        topic: String,
+        /// The messages, with their ids.
+        messages: Vec<Arc<Message>>,
+    },
+    /// A subscription has no further interest in messages.
+    Acknowledged {
+        /// The subscription's name.
+        subscription: String,
+        /// Ids of the messages.
+        messages: Vec<u64>,
+    },
+    /// Part of a snapshot: messages, and who has not acknowledged them.
+    Backlog {
+        /// The messages.
+        messages: Vec<Arc<Message>>,
+        /// Positions in `messages`, by subscription.
+        unacked: BTreeMap<String, Vec<u32>>,
+    },
+}
+
+impl Record {
+    pub(super) fn topic(topic: &proto::Topic) -> Self {
+        Self::Topic { topic: topic.encode_to_vec().into() }
+    }
+
+    pub(super) fn subscription(number: u64, subscription: &proto::Subscription) -> Self {
+        Self::Subscription { number, subscription: subscription.encode_to_vec().into() }
+    }
+}
+
+impl State {
+    /// Applies a record of an earlier life of the server.
+    ///
+    /// # Errors
+    /// When the record does not decode.
+    pub fn replay(&mut self, record: Record) -> Result<(), BoxError> {
+        match record {
+            Record::Started { incarnation } => self.incarnation = incarnation,
+            Record::Reserved { messages_below, next_subscription } => {
+                self.messages_reserved_below = self.messages_reserved_below.max(messages_below);
+                self.next_subscription = self.next_subscription.max(next_subscription);
+            }
+            Record::Published { topic, messages } => self.replay_published(&topic, &messages),
+            Record::Acknowledged { subscription, messages } => {
+                let _ = self.change(&subscription, |it| {
+                    messages.iter().for_each(|&id| {
+                        it.remove(id);
+                    });
+                });
+            }
+            Record::Backlog { messages, unacked } => self.replay_backlog(&messages, &unacked),
+            admin => self.apply_admin(&admin)?,
+        }
+        Ok(())
+    }
+
+    fn replay_published(&mut self, topic: &str, messages: &[Arc<Message>]) {
+        self.note_ids(messages);
+        let Some(topic) = self.topics.get(topic) else { return };
+        for subscription in topic.subscriptions.clone() {
+            let _ = self.change(&subscription, |it| {
+                messages.iter().for_each(|message| it.restore(Arc::clone(message)));
+            });
+        }
+    }
+
+    fn replay_backlog(&mut self, messages: &[Arc<Message>], unacked: &BTreeMap<String, Vec<u32>>) {
+        self.note_ids(messages);
+        for (subscription, positions) in unacked {
+            let _ = self.change(subscription, |it| {
+                positions
+                    .iter()
+                    .filter_map(|&position| messages.get(position as usize))
+                    .for_each(|message| it.restore(Arc::clone(message)));
+            });
+        }
+    }
+
+    fn note_ids(&mut self, messages: &[Arc<Message>]) {
+        let next = messages.last().map_or(0, |message| message.id + 1);
+        self.next_message = self.next_message.max(next);
+    }
+
+    /// Records that lead to the current state, for a rewritten journal.
+    pub fn snapshot(&self) -> impl Iterator<Item = Record> {
+        let head = [
+            Record::Started { incarnation: self.incarnation },
+            Record::Reserved {
+                messages_below: self.messages_reserved_below,
+                next_subscription: self.next_subscription,
+            },
+        ];
+        let topics = self.topics.values().map(|topic| Record::topic(&topic.config));
+        let subscriptions = self
+            .subscriptions
+            .values()
+            .map(|subscription| Record::subscription(subscription.number, &subscription.config));
+        head.into_iter().chain(topics).chain(subscriptions).chain(self.backlog())
+    }
+
+    /// All unacknowledged messages by id, each once, cut into records.
+    fn backlog(&self) -> impl Iterator<Item = Record> {
+        let mut holders: BTreeMap<u64, (Arc<Message>, Vec<&str>)> = BTreeMap::new();
+        for (name, subscription) in &self.subscriptions {
+            for message in subscription.unacked() {
+                let entry =
+                    holders.entry(message.id).or_insert_with(|| (Arc::clone(message), Vec::new()));
+                entry.1.push(name);
+            }
+        }
+        let mut rest = holders.into_values();
+        std::iter::from_fn(move || next_backlog_record(&mut rest))
+    }
+}
+
+fn next_backlog_record<'a>(
+    rest: &mut impl Iterator<Item = (Arc<Message>, Vec<&'a str>)>,
+) -> Option<Record> {
+    let mut bytes = 0;
+    let mut messages = Vec::new();
+    let mut unacked: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    while bytes < SNAPSHOT_RECORD_BYTES
+        && let Some((message, names)) = rest.next()
+    {
+        let position = messages.len() as u32;
+        bytes += message.size();
+        messages.push(message);
+        for name in names {
+            unacked.entry(name.to_owned()).or_default().push(position);
+        }
+    }
+    (!messages.is_empty()).then_some(Record::Backlog { messages, unacked })
+}
