@@ -1,0 +1,9 @@
+//! What a running job counts, and the status that every view of it is made from.
+
+mod counters;
+mod status;
+mod tracker;
+
+pub use counters::{Counter, StepCounters, StepMetrics};
+pub use status::{CheckpointStatus, JobState, Status, StepStatus};
+pub use tracker::StatusTracker;
