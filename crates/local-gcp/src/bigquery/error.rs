@@ -1,0 +1,275 @@
+//! The two kinds of errors a caller can meet: of the Storage Write API and of the REST API.
+
+use std::fmt;
+
+use super::names::{DatasetName, StreamName, TableName};
+
+/// The gRPC status codes the Storage Write API uses here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    /// The request is malformed or its rows do not fit the table.
+    InvalidArgument,
+    /// There is no such table or stream.
+    NotFound,
+    /// The rows at this offset were appended before.
+    AlreadyExists,
+    /// The offset is beyond the end of the stream.
+    OutOfRange,
+    /// Too many requests; try again later.
+    ResourceExhausted,
+    /// The service is not available; try again.
+    Unavailable,
+    /// The service failed.
+    Internal,
+}
+
+impl Code {
+    /// The code's number on the wire.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::InvalidArgument => 3,
+            Self::NotFound => 5,
+            Self::AlreadyExists => 6,
+            Self::ResourceExhausted => 8,
+            Self::OutOfRange => 11,
+            Self::Internal => 13,
+            Self::Unavailable => 14,
+        }
+    }
+}
+
+/// What exactly is wrong with a table or stream, as Google's `StorageError` detail says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StorageErrorCode {
+    /// No such table.
+    TableNotFound,
+    /// The stream was committed before.
+    StreamAlreadyCommitted,
+    /// No such stream.
+    StreamNotFound,
+    /// The operation is not one of this type of stream.
+    InvalidStreamType,
+    /// The stream is not in the state the operation needs.
+    InvalidStreamState,
+    /// The stream takes no more rows.
+    StreamFinalized,
+    /// The rows have a field the table lacks.
+    SchemaMismatchExtraFields,
+    /// The rows at this offset were appended before.
+    OffsetAlreadyExists,
+    /// The offset is beyond the end of the stream.
+    OffsetOutOfRange,
+}
+
+impl StorageErrorCode {
+    /// The code's number on the wire.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::TableNotFound => 1,
+            Self::StreamAlreadyCommitted => 2,
+            Self::StreamNotFound => 3,
+            Self::InvalidStreamType => 4,
+            Self::InvalidStreamState => 5,
+            Self::StreamFinalized => 6,
+            Self::SchemaMismatchExtraFields => 7,
+            Self::OffsetAlreadyExists => 8,
+            Self::OffsetOutOfRange => 9,
+        }
+    }
+}
+
+/// What is wrong with one row of an append request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RowError {
+    /// The row's index in the request.
+    pub index: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Why an operation of the Storage Write API failed; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriteError {
+    /// The status code.
+    pub code: Code,
+    /// The status message.
+    pub message: String,
+    /// The `StorageError` detail: its code and the resource it is about.
+    pub detail: Option<(StorageErrorCode, String)>,
+    /// The faulty rows of an append.
+    pub row_errors: Vec<RowError>,
+    /// Whether an append error ends the connection instead of being one answer on it.
+    pub ends_connection: bool,
+}
+
+impl WriteError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            detail: None,
+            row_errors: Vec::new(),
+            ends_connection: false,
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, message)
+    }
+
+    pub(crate) fn with_detail(mut self, code: StorageErrorCode, entity: impl Into<String>) -> Self {
+        self.detail = Some((code, entity.into()));
+        self
+    }
+
+    pub(crate) fn ending_connection(mut self) -> Self {
+        self.ends_connection = true;
+        self
+    }
+
+    pub(crate) fn rows(row_errors: Vec<RowError>) -> Self {
+        let message = "Errors found while processing rows. Please refer to the row_errors field for details. The list may not be complete because of the size limitations.";
+        Self { row_errors, ..Self::invalid(message) }
+    }
+
+    pub(crate) fn table_not_found(table: &TableName) -> Self {
+        Self::new(
+            Code::NotFound,
+            format!("Requested entity was not found. Table {table} is not found."),
+        )
+        .with_detail(StorageErrorCode::TableNotFound, table.path())
+        .ending_connection()
+    }
+
+    pub(crate) fn stream_not_found(stream: &StreamName) -> Self {
+        Self::new(Code::NotFound, "Requested entity was not found. Stream is not found.")
+            .with_detail(StorageErrorCode::StreamNotFound, stream.path())
+            .ending_connection()
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.detail {
+            Some((_, entity)) => write!(f, " Entity: {entity}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+/// The `reason` of a REST error, which fixes its HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Something named does not exist.
+    NotFound,
+    /// Something of this name exists already.
+    Duplicate,
+    /// The request is malformed.
+    Invalid,
+    /// The query cannot be run.
+    InvalidQuery,
+    /// Something is still in use.
+    ResourceInUse,
+    /// The resource changed since the client read it.
+    ConditionNotMet,
+    /// This server does not do that.
+    NotImplemented,
+    /// The query was cancelled or given up.
+    Stopped,
+    /// The service is not available; try again.
+    BackendError,
+    /// The service failed.
+    InternalError,
+}
+
+impl Reason {
+    /// The reason as the `reason` field spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "notFound",
+            Self::Duplicate => "duplicate",
+            Self::Invalid => "invalid",
+            Self::InvalidQuery => "invalidQuery",
+            Self::ResourceInUse => "resourceInUse",
+            Self::ConditionNotMet => "conditionNotMet",
+            Self::NotImplemented => "notImplemented",
+            Self::Stopped => "stopped",
+            Self::BackendError => "backendError",
+            Self::InternalError => "internalError",
+        }
+    }
+
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::NotFound => 404,
+            Self::Duplicate => 409,
+            Self::Invalid | Self::InvalidQuery | Self::ResourceInUse => 400,
+            Self::ConditionNotMet => 412,
+            Self::NotImplemented => 501,
+            Self::Stopped => 499,
+            Self::BackendError => 503,
+            Self::InternalError => 500,
+        }
+    }
+
+    /// The canonical status name of the answer.
+    #[must_use]
+    pub fn status_name(self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::Duplicate => "ALREADY_EXISTS",
+            Self::Invalid | Self::InvalidQuery => "INVALID_ARGUMENT",
+            Self::ResourceInUse | Self::ConditionNotMet => "FAILED_PRECONDITION",
+            Self::NotImplemented => "UNIMPLEMENTED",
+            Self::Stopped => "CANCELLED",
+            Self::BackendError => "UNAVAILABLE",
+            Self::InternalError => "INTERNAL",
+        }
+    }
+}
+
+/// Why a REST request (or a job) failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct ApiError {
+    /// What kind of problem it is.
+    pub reason: Reason,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Reason::Invalid, message)
+    }
+
+    pub(crate) fn query(message: impl Into<String>) -> Self {
+        Self::new(Reason::InvalidQuery, message)
+    }
+
+    pub(crate) fn table_not_found(table: &TableName) -> Self {
+        Self::new(Reason::NotFound, format!("Not found: Table {table}"))
+    }
+
+    pub(crate) fn dataset_not_found(dataset: &DatasetName) -> Self {
+        Self::new(Reason::NotFound, format!("Not found: Dataset {dataset}"))
+    }
+}

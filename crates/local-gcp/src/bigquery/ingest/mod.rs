@@ -1,0 +1,14 @@
+//! Rows on their way in: from Arrow or protocol-buffer bytes to a checked batch in the table's schema.
+
+mod arrow;
+mod check;
+mod convert;
+mod plan;
+mod proto;
+mod wire;
+
+pub(crate) use arrow::{decode_arrow, to_canonical};
+pub(crate) use check::check_rows;
+pub(crate) use convert::from_text;
+pub(crate) use plan::MessagePlan;
+pub(crate) use proto::decode_rows;

@@ -1,0 +1,20 @@
+//! The BigQuery state machine: catalogue, rows and write streams.
+//!
+//! Pure: no clock (`now` is an argument), no randomness (ids count up), no I/O. Every operation first checks, then makes a
+//! [`Record`] of the change and applies it; a journal of the records, applied in order to an empty state,
+//! gives the same state again.
+
+mod catalog;
+mod faults;
+mod machine;
+mod record;
+mod resources;
+mod rows_in;
+mod streams;
+
+pub use faults::{Faults, Refusal};
+pub use machine::State;
+pub use record::{Record, StoredRows};
+pub use resources::{Dataset, StreamType, Table, WriteStream};
+pub use rows_in::CheckedRows;
+pub use streams::{Appended, CommitFault, CommitOutcome};

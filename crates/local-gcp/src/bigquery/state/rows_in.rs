@@ -1,0 +1,61 @@
+//! Rows that were checked against a table's schema and may be appended to it.
+
+use arrow_array::RecordBatch;
+
+use crate::bigquery::error::WriteError;
+use crate::bigquery::ingest::{check_rows, to_canonical};
+use crate::bigquery::rows::build_batch;
+use crate::bigquery::schema::TableSchema;
+use crate::bigquery::value::Value;
+
+/// Rows fit for a table of one schema (or a later schema of the same table).
+#[derive(Clone, Debug)]
+pub struct CheckedRows(RecordBatch);
+
+impl CheckedRows {
+    /// Checks rows of values, one value per column.
+    ///
+    /// # Errors
+    /// When there are no rows, or values do not fit; row errors name the rows.
+    pub fn from_values(schema: &TableSchema, rows: &[Vec<Value>]) -> Result<Self, WriteError> {
+        let batch = build_batch(schema, rows)
+            .map_err(|error| WriteError::invalid(format!("Rows do not fit the table: {error}")))?;
+        Self::from_canonical(schema, batch)
+    }
+
+    /// Checks an Arrow batch; columns are matched by name and converted. `stream` is named in errors.
+    ///
+    /// # Errors
+    /// When there are no rows, columns do not fit, or values do not; row errors name the rows.
+    pub fn from_batch(
+        schema: &TableSchema,
+        batch: &RecordBatch,
+        stream: &str,
+    ) -> Result<Self, WriteError> {
+        Self::from_canonical(schema, to_canonical(batch, schema, stream)?)
+    }
+
+    fn from_canonical(schema: &TableSchema, batch: RecordBatch) -> Result<Self, WriteError> {
+        if batch.num_rows() == 0 {
+            return Err(WriteError::invalid("The request holds no rows"));
+        }
+        let errors = check_rows(schema, &batch);
+        if errors.is_empty() { Ok(Self(batch)) } else { Err(WriteError::rows(errors)) }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.num_rows()
+    }
+
+    /// Never: rows were asked for when it was made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn into_batch(self) -> RecordBatch {
+        self.0
+    }
+}
