@@ -15,7 +15,7 @@ pub struct DataDirectory {
     path: PathBuf,
     journals: Mutex<Vec<Arc<Journal>>>,
     /// Holds the lock; the operating system releases it when the process dies.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDirectory {
@@ -34,7 +34,7 @@ impl DataDirectory {
             .open(&lock_path)
             .map_err(Error::io("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, journals: Mutex::default(), _lock: lock }),
+            Ok(()) => Ok(Self { path, journals: Mutex::default(), lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
             Err(TryLockError::Error(source)) => {
                 Err(Error::Io { action: "lock", path: lock_path, source })
@@ -61,6 +61,15 @@ impl DataDirectory {
         let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
         journals.push(Arc::clone(&journal));
         Ok(journal)
+    }
+
+    /// Lets another server have the directory, even while handles on this one still exist somewhere; the
+    /// caller must write no more.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn release(&self) -> Result<()> {
+        self.lock.unlock().map_err(Error::io("unlock", &self.path))
     }
 
     /// Forces all journals of the directory to the disk.

@@ -16,6 +16,7 @@ mod subscription;
 mod tests;
 
 pub use admin::Page;
+pub(in crate::pubsub) use delivery::check_pull;
 pub use machine::{Limits, State};
 pub use record::Record;
 pub use session::{SessionId, SessionOptions};

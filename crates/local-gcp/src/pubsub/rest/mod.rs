@@ -1,0 +1,7 @@
+//! Pub/Sub over REST/JSON (`/v1/projects/...`), which Google's Rust admin clients speak.
+
+mod json;
+mod routes;
+mod values;
+
+pub(crate) use routes::router;
