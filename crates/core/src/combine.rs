@@ -17,8 +17,8 @@
 mod basic;
 mod top;
 
-pub use basic::{Count, Max, Mean, Min, Sum, SumOf, Zero};
-pub use top::{Largest, Smallest, Top};
+pub use basic::{Count, Max, Mean, MeanAccumulator, Min, Sum, SumOf, Zero};
+pub use top::{Largest, Preference, Smallest, Top};
 
 use crate::coder::Data;
 

@@ -134,3 +134,14 @@ impl fmt::Debug for Pipeline {
             .finish()
     }
 }
+
+impl crate::pipeline_graph::PipelineGraph for Pipeline {
+    fn job_name(&self) -> &str {
+        &self.name
+    }
+
+    fn checked_graph(&self) -> Result<Graph> {
+        self.validate()?;
+        Ok(self.graph())
+    }
+}

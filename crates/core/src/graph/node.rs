@@ -53,6 +53,28 @@ pub enum Body {
     Sink(Arc<dyn SinkFactory>),
 }
 
+impl fmt::Debug for OutputSpec {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OutputSpec")
+            .field("name", &self.name)
+            .field("of", &self.ops.type_name())
+            .field("reading", &self.reading)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Source(_) => "Source",
+            Self::Operator(_) => "Operator",
+            Self::Flatten => "Flatten",
+            Self::Sink(_) => "Sink",
+        })
+    }
+}
+
 /// A step.
 #[derive(Clone)]
 pub struct Node {

@@ -1,6 +1,7 @@
 //! What a running job counts, and the status that every view of it is made from.
 
 mod counters;
+pub(crate) mod facade;
 mod status;
 mod tracker;
 

@@ -196,6 +196,7 @@ impl<T, O: Operator<T>> Step<T, O> {
         ctx: &mut StageContext,
     ) -> Result<()> {
         ctx.current = self.identity.index;
+        self.operator.own(share);
         self.operator.setup().map_err(|cause| self.identity.blame(cause))?;
         if let Some(state) = state {
             let state = state.step(&self.identity.path);

@@ -101,6 +101,11 @@ pub trait Operator<T>: Send {
         Ok(())
     }
 
+    /// Says which part of the key space this instance owns; called once before `setup`.
+    fn own(&mut self, share: Share) {
+        let _ = share;
+    }
+
     /// Called once before anything else, on the worker's thread.
     ///
     /// # Errors

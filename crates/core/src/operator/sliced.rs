@@ -97,6 +97,8 @@ pub struct Sliced<K, V, C: CombineFn<V>, F> {
     watermark: Timestamp,
     /// Emits the aggregate of nothing for the global window when the input ends empty.
     default_key: Option<K>,
+    /// An element came, or the aggregate of nothing was emitted already.
+    touched: bool,
     feed: PhantomData<fn(V, F)>,
 }
 
@@ -128,6 +130,7 @@ impl<K: Key, V, C: CombineFn<V>, F> Sliced<K, V, C, F> {
             firing: None,
             watermark: Timestamp::MIN,
             default_key: None,
+            touched: false,
             feed: PhantomData,
         }
     }
@@ -261,7 +264,8 @@ impl<K: Key, V, C: CombineFn<V>, F> Sliced<K, V, C, F> {
     }
 
     fn emit_default(&mut self, out: &mut Output<'_, Kv<K, C::Output>>) {
-        if let Some(key) = self.default_key.take() {
+        if let Some(key) = self.default_key.take().filter(|_| !self.touched) {
+            self.touched = true;
             let nothing = self.combine.extract_output(&self.combine.create_accumulator());
             let at = WindowedPane { window: Window::GLOBAL, pane: ONLY_PANE };
             out.emit_windowed(Window::GLOBAL.max_timestamp(), at, (key, nothing));
@@ -284,7 +288,7 @@ where
         input: &mut Batch<Kv<K, In>>,
         out: &mut Output<'_, Self::Out>,
     ) -> Result<(), BoxError> {
-        self.default_key = None;
+        self.touched |= !input.is_empty();
         match self.slicing {
             Some(slicing) => {
                 for (timestamp, value) in input.timestamps.drain(..).zip(input.values.drain(..)) {
@@ -331,6 +335,10 @@ where
         Ok(Progress::Done)
     }
 
+    fn own(&mut self, share: Share) {
+        self.default_key = self.default_key.take().filter(|key| share.owns(key_hash(key)));
+    }
+
     fn snapshot(&mut self, writer: &mut SnapshotWriter) -> Result<()> {
         self.put_current_away();
         for (slice, table) in &self.slices {
@@ -340,7 +348,7 @@ where
             writer.put_all("slices", entries)?;
         }
         writer.put_unkeyed("next_end", &(self.next_end, self.watermark))?;
-        writer.put_unkeyed("untouched", &self.default_key.is_some())
+        writer.put_unkeyed("touched", &self.touched)
     }
 
     fn restore(&mut self, state: &StepState<'_>, share: Share) -> Result<()> {
@@ -352,8 +360,8 @@ where
         let times = state.values::<(i64, Timestamp)>("next_end")?;
         self.next_end = times.iter().map(|(end, _)| *end).max().unwrap_or(i64::MIN);
         self.watermark = times.iter().map(|(_, at)| *at).min().unwrap_or(Timestamp::MIN);
-        if state.values::<bool>("untouched")?.contains(&false) {
-            self.default_key = None;
+        if state.values::<bool>("touched")?.contains(&true) {
+            self.touched = true;
         }
         Ok(())
     }

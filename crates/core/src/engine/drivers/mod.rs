@@ -1,0 +1,4 @@
+//! What runs workers: threads in production, one seeded thread in tests and simulation.
+
+pub mod single;
+pub mod threads;

@@ -1,0 +1,210 @@
+//! The deterministic driver: all workers on one thread, a virtual clock, and a seeded choice of who steps next.
+//!
+//! Time moves only when nobody can do anything: then it jumps to the next timer.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use crate::checkpoint::CheckpointStore;
+use crate::engine::coordinator::{Coordinator, Order};
+use crate::engine::plan::Plan;
+use crate::engine::wiring::{WorkerWaker, build_workers, metrics};
+use crate::engine::worker::Worker;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::io::Io;
+use crate::metrics::{JobState, Status, StatusTracker, StepMetrics};
+use crate::time::{Clock as _, ManualClock, Timestamp};
+
+/// Elements a step may take, at most: few, so that steps interleave in many ways.
+const BUDGET_MAX: usize = 300;
+
+/// How a deterministic run is set up.
+#[derive(Clone, Debug)]
+pub struct SingleOptions {
+    /// Number of workers.
+    pub workers: usize,
+    /// Decides who steps next and how far.
+    pub seed: u64,
+    /// Virtual time between checkpoints; `None` for only the last one.
+    pub checkpoint_interval: Option<std::time::Duration>,
+    /// Name of the job.
+    pub job: String,
+}
+
+impl Default for SingleOptions {
+    fn default() -> Self {
+        Self { workers: 1, seed: 0, checkpoint_interval: None, job: "test".to_owned() }
+    }
+}
+
+/// One life of a job on one thread.
+#[derive(Debug)]
+pub struct SingleDriver {
+    workers: Vec<Worker>,
+    coordinator: Coordinator,
+    clock: ManualClock,
+    rng: Rng,
+    metrics: Vec<StepMetrics>,
+    tracker: StatusTracker,
+    idle: Vec<bool>,
+    wakes: Vec<Option<Timestamp>>,
+}
+
+/// What a step of the driver found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The job goes on.
+    Running,
+    /// Everything is read and committed.
+    Finished,
+    /// Nothing moves, and no timer will make it: only something outside can.
+    Stuck,
+}
+
+impl SingleDriver {
+    /// Starts a life of the job from the latest checkpoint in `store`.
+    ///
+    /// # Errors
+    /// What a step failed with, or a checkpoint that cannot be used.
+    pub fn start(
+        graph: Graph,
+        options: &SingleOptions,
+        store: &dyn CheckpointStore,
+        clock: ManualClock,
+    ) -> Result<Self> {
+        let now = clock.now();
+        let checkpoint = Coordinator::load(store, &graph)?;
+        let plan = Plan::new(graph.clone(), options.workers);
+        let metrics = metrics(&plan);
+        let wakers: Vec<_> = (0..options.workers).map(|_| WorkerWaker::passive()).collect();
+        let state = checkpoint.as_ref().map(|checkpoint| &checkpoint.state);
+        let mut workers = build_workers(&plan, &metrics, &wakers, &Io::none(), state)?;
+        let epoch = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.manifest.epoch);
+        let state = checkpoint.map(|checkpoint| Arc::new(checkpoint.state));
+        for worker in &mut workers {
+            worker.start(state.clone(), now)?;
+        }
+        let count = workers.len();
+        Ok(Self {
+            workers,
+            coordinator: Coordinator::new(
+                &options.job,
+                graph,
+                count,
+                options.checkpoint_interval,
+                epoch,
+                now,
+            ),
+            clock,
+            rng: Rng::with_seed(options.seed),
+            metrics,
+            tracker: StatusTracker::new(options.job.clone(), count, now),
+            idle: vec![false; count],
+            wakes: vec![None; count],
+        })
+    }
+
+    /// Lets one worker step, or time jump when all are idle.
+    ///
+    /// # Errors
+    /// What a step failed with, or a checkpoint that cannot be stored: the life is over then.
+    pub fn step(&mut self, store: &dyn CheckpointStore) -> Result<Outcome> {
+        if self.coordinator.is_over() {
+            return Ok(Outcome::Finished);
+        }
+        let now = self.clock.now();
+        if let Some(order) = self.coordinator.tick(now) {
+            self.give(order)?;
+        }
+        if self.idle.iter().all(|idle| *idle) {
+            return Ok(self.jump());
+        }
+        let index = self.rng.usize(0..self.workers.len());
+        let budget = self.rng.usize(1..=BUDGET_MAX);
+        let worker = &mut self.workers[index];
+        let report = worker.step(now, budget)?;
+        self.coordinator.on_standing(index, worker.standing());
+        self.wakes[index] = report.wake_at;
+        self.idle[index] = !report.progress;
+        if report.progress {
+            // What moved may be input of anybody.
+            self.idle.fill(false);
+        }
+        if let Some((_, part)) = report.passed
+            && let Some(order) = self.coordinator.on_passed(index, part, store, now)?
+        {
+            self.give(order)?;
+        }
+        Ok(Outcome::Running)
+    }
+
+    fn give(&mut self, order: Order) -> Result<()> {
+        self.idle.fill(false);
+        self.workers.iter_mut().try_for_each(|worker| match order {
+            Order::Cut(barrier) => {
+                worker.cut(barrier);
+                Ok(())
+            }
+            Order::Committed(epoch) => worker.committed(epoch),
+        })
+    }
+
+    /// All are idle: time jumps to the next timer.
+    fn jump(&mut self) -> Outcome {
+        let timers = self.wakes.iter().flatten().copied().chain([self.coordinator.next_at()]);
+        let next = timers.min().unwrap_or(Timestamp::MAX);
+        if next >= Timestamp::MAX {
+            return Outcome::Stuck;
+        }
+        self.clock.advance_to(next);
+        self.idle.fill(false);
+        Outcome::Running
+    }
+
+    /// Steps until the job is finished.
+    ///
+    /// # Errors
+    /// What a step failed with, or that nothing moves any more.
+    pub fn run(&mut self, store: &dyn CheckpointStore) -> Result<Status> {
+        loop {
+            match self.step(store)? {
+                Outcome::Running => {}
+                Outcome::Finished => {
+                    self.workers.iter_mut().for_each(Worker::teardown);
+                    return Ok(self.status(JobState::Finished));
+                }
+                Outcome::Stuck => {
+                    let reasons = self.workers.iter().flat_map(Worker::waiting);
+                    let reasons: Vec<_> =
+                        reasons.map(|(path, _, reason)| format!("{path}: {reason}")).collect();
+                    let what = format!("nothing moves any more; {}", reasons.join("; "));
+                    return Err(Error::Stopped(what));
+                }
+            }
+        }
+    }
+
+    /// Asks all sources to stop.
+    pub fn stop(&mut self, drain: bool) {
+        self.workers.iter_mut().for_each(|worker| worker.stop(drain));
+        self.idle.fill(false);
+    }
+
+    /// Something outside changed: everybody looks again.
+    pub fn wake(&mut self) {
+        self.idle.fill(false);
+    }
+
+    /// The status as of now.
+    pub fn status(&mut self, state: JobState) -> Status {
+        self.tracker.status(self.clock.now(), state, &self.metrics)
+    }
+
+    /// Number of the latest durable checkpoint.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.coordinator.status().epoch
+    }
+}

@@ -1,0 +1,1 @@
+//! What tests of pipelines and operators need.
