@@ -28,7 +28,9 @@ impl SourceFile {
 
     /// The code that users get: without `#[cfg(test)]` items too. Empty for a file of tests.
     pub(crate) fn library_code(&self) -> String {
-        let is_test_file = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
+        let is_test_file = self.path.ends_with("/tests.rs")
+            || self.path.ends_with("_tests.rs")
+            || self.path.contains("/tests/");
         if is_test_file { String::new() } else { blank_tests(&self.code()) }
     }
 
@@ -244,7 +246,9 @@ fn tests_are_no_library_code() {
     let words = SourceFile::new("crates/core/src/a.rs", text).library_code();
 
     assert_eq!(words.split_whitespace().collect::<Vec<_>>().join(" "), "fn kept() {} fn too() {}");
-    assert_eq!(SourceFile::new("crates/core/src/a/tests.rs", text).library_code(), "");
+    for path in ["crates/core/src/a/tests.rs", "crates/core/src/a/b_tests.rs"] {
+        assert_eq!(SourceFile::new(path, text).library_code(), "");
+    }
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub(crate) fn module_arrows(
     for file in files.iter().filter(|file| file.path.starts_with(CORE) && file.is_rust()) {
         let Some(from) = file.module_path().first().copied() else { continue };
         let Some(from_level) = level(from) else {
-            violations.push(format!("{}: module {from:?} is not in the table LAYERS", file.path));
+            violations
+                .push(format!("{}: module {from:?} is not in LAYERS of tests/tidy.rs", file.path));
             continue;
         };
         for Named { line, segments } in paths_through_crate_root(file) {
@@ -183,7 +184,7 @@ fn a_use_of_a_module_below_is_caught() {
             "crates/core/src/state/mod.rs:1: state must not use engine",
             "crates/core/src/state/cell.rs:1: state must not use engine",
             "crates/core/src/engine/mod.rs:1: engine must not use state",
-            "crates/core/src/stranger.rs: module \"stranger\" is not in the table LAYERS",
+            "crates/core/src/stranger.rs: module \"stranger\" is not in LAYERS of tests/tidy.rs",
         ]
     );
 }
