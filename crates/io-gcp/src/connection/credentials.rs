@@ -28,15 +28,13 @@ pub enum Credentials {
 impl Credentials {
     pub(super) fn load(&self, service: Service) -> Result<GoogleCredentials, ConnectionError> {
         match self {
-            Self::ApplicationDefault => {
-                DefaultBuilder::default().build().map_err(|cause| {
-                    ConnectionError::ApplicationDefault {
-                        service: service.name(),
-                        variable: service.emulator_variable(),
-                        source: Box::new(cause),
-                    }
-                })
-            }
+            Self::ApplicationDefault => DefaultBuilder::default().build().map_err(|cause| {
+                ConnectionError::ApplicationDefault {
+                    service: service.name(),
+                    variable: service.emulator_variable(),
+                    source: Box::new(cause),
+                }
+            }),
             Self::KeyFile(path) => from_key_file(path),
             Self::Anonymous => Ok(anonymous::Builder::new().build()),
         }

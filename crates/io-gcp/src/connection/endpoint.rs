@@ -174,18 +174,19 @@ mod tests {
     fn a_configured_endpoint_has_precedence_over_the_variable() {
         let local = Connection::local("127.0.0.1:1");
         assert_eq!(endpoint(&local, Some("localhost:8085")).unwrap(), "http://127.0.0.1:1");
-        assert_eq!(endpoint(&Connection::local("127.0.0.1:1"), Some("")).unwrap(), "http://127.0.0.1:1");
+        assert_eq!(
+            endpoint(&Connection::local("127.0.0.1:1"), Some("")).unwrap(),
+            "http://127.0.0.1:1"
+        );
     }
 
     #[test]
     fn a_wrong_endpoint_names_where_it_comes_from() {
         for value in ["ftp://host", "host:99999", "user@host:1", "http://", "a b:1"] {
-            let error =
-                Connection::new().resolve_with(Service::BigQuery, Some(value)).unwrap_err();
+            let error = Connection::new().resolve_with(Service::BigQuery, Some(value)).unwrap_err();
             assert!(error.to_string().starts_with("BIGQUERY_EMULATOR_HOST is "), "{error}");
         }
-        let error =
-            Connection::local("host:x").resolve_with(Service::PubSub, None).unwrap_err();
+        let error = Connection::local("host:x").resolve_with(Service::PubSub, None).unwrap_err();
         assert!(error.to_string().starts_with("the configured endpoint is "), "{error}");
     }
 

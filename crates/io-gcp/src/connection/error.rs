@@ -9,7 +9,9 @@ use millstream::BoxError;
 #[non_exhaustive]
 pub enum ConnectionError {
     /// An endpoint is not of the form `http://host:port` or `https://host`.
-    #[error("{origin} is {value:?}, which is no endpoint: expected http://host:port, https://host or host:port")]
+    #[error(
+        "{origin} is {value:?}, which is no endpoint: expected http://host:port, https://host or host:port"
+    )]
     Endpoint {
         /// Where the endpoint comes from: a variable or the configuration.
         origin: String,
