@@ -97,11 +97,18 @@ pub(super) enum Command {
 
 /// What is known of a job, shared between its task and the scheduler.
 #[derive(Debug)]
-pub(super) struct Shared(Mutex<JobStatus>);
+pub(super) struct Shared(Mutex<Known>);
+
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) status: JobStatus,
+    /// Ticks up to here are not made up for: the job was paused until then.
+    resumed_at: Timestamp,
+}
 
 impl Shared {
     pub(super) fn new(name: &str, schedule: &Schedule) -> Self {
-        Self(Mutex::new(JobStatus {
+        let status = JobStatus {
             name: name.to_owned(),
             schedule: schedule.to_string(),
             is_paused: false,
@@ -111,10 +118,11 @@ impl Shared {
             runs: 0,
             failures: 0,
             missed: 0,
-        }))
+        };
+        Self(Mutex::new(Known { status, resumed_at: Timestamp::from_micros(i64::MIN) }))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, JobStatus> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,8 +149,8 @@ impl Job {
                 () = self.shutdown.cancelled() => return,
                 command = self.commands.recv() => match command {
                     None => return,
-                    // What fell due while paused is not made up for.
-                    Some(Command::Changed) => done = self.clock.now(),
+                    // The next plan takes it into account.
+                    Some(Command::Changed) => {}
                     Some(Command::Run(reply)) => {
                         let result = self.execute(self.clock.now(), 0).await;
                         // Whoever asked may not wait any more.
@@ -161,9 +169,11 @@ impl Job {
     }
 
     fn plan_next(&self, done: Timestamp) -> Option<Timestamp> {
-        let mut status = self.shared.lock();
-        status.next_run = if status.is_paused { None } else { self.schedule.next_after(done) };
-        status.next_run
+        let mut known = self.shared.lock();
+        let done = done.max(known.resumed_at);
+        let is_paused = known.status.is_paused;
+        known.status.next_run = if is_paused { None } else { self.schedule.next_after(done) };
+        known.status.next_run
     }
 
     async fn execute(
@@ -171,10 +181,10 @@ impl Job {
         scheduled: Timestamp,
         missed: u64,
     ) -> std::result::Result<(), BoxError> {
-        let tick = Tick { number: self.shared.lock().runs, scheduled, missed };
+        let tick = Tick { number: self.shared.lock().status.runs, scheduled, missed };
         let called = tokio::time::timeout(ATTEMPT_DEADLINE, (self.target.0)(tick)).await;
         let result = called.unwrap_or_else(|_| Err("no answer within the deadline".into()));
-        let mut status = self.shared.lock();
+        let status = &mut self.shared.lock().status;
         status.runs += 1;
         status.missed += missed;
         status.last_run = Some(scheduled);
@@ -195,8 +205,25 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) fn set_paused(&self, is_paused: bool) {
-        self.shared.lock().is_paused = is_paused;
+    pub(super) fn pause(&self) {
+        let mut known = self.shared.lock();
+        known.status.is_paused = true;
+        known.status.next_run = None;
+        drop(known);
+        self.tell();
+    }
+
+    /// The moment counts at which this is called, not the one at which the task gets to it.
+    pub(super) fn resume(&self, now: Timestamp) {
+        let mut known = self.shared.lock();
+        if std::mem::take(&mut known.status.is_paused) {
+            known.resumed_at = now;
+        }
+        drop(known);
+        self.tell();
+    }
+
+    fn tell(&self) {
         // A full queue holds commands after which the task looks at the status anyway.
         let _ = self.commands.try_send(Command::Changed);
     }

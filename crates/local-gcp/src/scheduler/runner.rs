@@ -76,7 +76,7 @@ impl LocalScheduler {
         let clock = Arc::clone(&self.inner.clock);
         let shutdown = self.inner.shutdown.clone();
         let started = clock.now();
-        shared.lock().next_run = schedule.next_after(started);
+        shared.lock().status.next_run = schedule.next_after(started);
         let job = Job { schedule, target, clock, shared: Arc::clone(&shared), commands, shutdown };
         self.inner.tasks.spawn(job.run(started));
         jobs.insert(name.to_owned(), Handle { shared, commands: sender });
@@ -96,7 +96,7 @@ impl LocalScheduler {
     /// # Errors
     /// When there is no such job.
     pub fn pause(&self, name: &str) -> Result<()> {
-        self.with(name, |job| job.set_paused(true))
+        self.with(name, Handle::pause)
     }
 
     /// Lets a paused job run again, from its next tick.
@@ -104,7 +104,8 @@ impl LocalScheduler {
     /// # Errors
     /// When there is no such job.
     pub fn resume(&self, name: &str) -> Result<()> {
-        self.with(name, |job| job.set_paused(false))
+        let now = self.inner.clock.now();
+        self.with(name, |job| job.resume(now))
     }
 
     /// Runs a job now, also a paused one, besides its schedule; waits for the end of the run.
@@ -121,13 +122,13 @@ impl LocalScheduler {
     /// # Errors
     /// When there is no such job.
     pub fn status(&self, name: &str) -> Result<JobStatus> {
-        self.with(name, |job| job.shared.lock().clone())
+        self.with(name, |job| job.shared.lock().status.clone())
     }
 
     /// All jobs, by name.
     #[must_use]
     pub fn list(&self) -> Vec<JobStatus> {
-        self.jobs().values().map(|job| job.shared.lock().clone()).collect()
+        self.jobs().values().map(|job| job.shared.lock().status.clone()).collect()
     }
 
     /// Stops all jobs; runs under way end first.

@@ -23,11 +23,18 @@ const DELIVERY_BITS: u32 = 40;
 
 /// What the server may hold.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Limits {
+    pub(super) unacked_bytes_max: u64,
+}
+
+impl Limits {
     /// Bytes of unacknowledged messages over all subscriptions (a message counts once for each); a publish
     /// beyond is refused with `RESOURCE_EXHAUSTED`.
-    pub unacked_bytes_max: u64,
+    #[must_use]
+    pub fn unacked_bytes_max(mut self, bytes: u64) -> Self {
+        self.unacked_bytes_max = bytes;
+        self
+    }
 }
 
 impl Default for Limits {

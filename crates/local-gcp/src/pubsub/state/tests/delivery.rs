@@ -362,8 +362,7 @@ fn statistics_tell_the_backlog() {
 
 #[test]
 fn a_full_server_refuses_until_messages_are_acknowledged() {
-    let mut limits = Limits::default();
-    limits.unacked_bytes_max = 1_000;
+    let limits = Limits::default().unacked_bytes_max(1_000);
     let mut world = World { state: State::new(limits), ..World::new() };
     world.state.create_topic(super::topic(TOPIC)).unwrap();
     world.subscribe(SUBSCRIPTION);
