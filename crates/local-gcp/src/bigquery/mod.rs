@@ -7,6 +7,7 @@ mod ingest;
 mod names;
 mod rows;
 mod schema;
+mod sql;
 mod state;
 mod value;
 

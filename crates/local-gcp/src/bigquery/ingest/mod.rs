@@ -9,6 +9,6 @@ mod wire;
 
 pub(crate) use arrow::{decode_arrow, to_canonical};
 pub(crate) use check::check_rows;
-pub(crate) use convert::from_text;
+pub(crate) use convert::{from_text, parse_int64};
 pub(crate) use plan::MessagePlan;
 pub(crate) use proto::decode_rows;

@@ -8,4 +8,4 @@ mod table_rows;
 pub(crate) use builder::build_batch;
 pub(crate) use column::Column;
 pub(crate) use conform::conform;
-pub(crate) use table_rows::TableRows;
+pub(crate) use table_rows::{TableRows, column_bytes};

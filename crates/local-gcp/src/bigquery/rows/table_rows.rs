@@ -130,6 +130,11 @@ fn logical_bytes(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(|array| array_bytes(array.as_ref())).sum()
 }
 
+/// Size of one column of a batch as BigQuery counts it, in bytes; 0 if there is no such column.
+pub(crate) fn column_bytes(batch: &RecordBatch, column: usize) -> u64 {
+    batch.columns().get(column).map_or(0, |array| array_bytes(array.as_ref()))
+}
+
 fn array_bytes(array: &dyn Array) -> u64 {
     let present = (array.len() - array.null_count()) as u64;
     match array.data_type() {

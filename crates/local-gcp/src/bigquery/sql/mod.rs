@@ -1,0 +1,32 @@
+//! SQL of query jobs: one SELECT over one table or none, without a heavy engine.
+//!
+//! A query goes through three steps: `sqlparser` reads BigQuery's dialect, the binder resolves names and types
+//! and refuses what is not supported by name, and the executor scans the table's Arrow batches. Semantics are
+//! BigQuery's: three-valued logic, NaN, overflow and division errors, implicit coercions.
+
+mod aggregate;
+mod arithmetic;
+mod bind;
+mod bind_operators;
+mod calls;
+mod cast;
+mod error;
+mod execute;
+mod expression;
+mod filter;
+mod functions;
+mod grouping;
+mod moments;
+mod numbers;
+mod operators;
+mod parameters;
+mod plan;
+mod query;
+mod time;
+mod types;
+
+#[cfg(test)]
+pub(crate) use error::SqlError;
+pub(crate) use parameters::{Parameter, Parameters};
+pub(crate) use query::{Catalog, QueryOptions, QueryResult, TableSnapshot, constant, run};
+pub(crate) use types::{DataType, StructField};
