@@ -1,4 +1,5 @@
 //! Pub/Sub over the wire: reader and writer driven by hand, through Google's client, against the local server.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test may")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -223,7 +223,7 @@ mod tests {
                 .chain(texts.iter().map(|text| MessageKey::new(text)))
                 .collect();
             let set = IdSet::new(keys.iter());
-            prop_assert_eq!(keys_of(&set), keys.clone());
+            prop_assert_eq!(keys_of(&set), keys);
             let stored = millstream::coder::encode(&set).unwrap();
             prop_assert_eq!(millstream::coder::decode::<IdSet>(&stored).unwrap(), set);
         }

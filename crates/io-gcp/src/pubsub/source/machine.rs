@@ -21,7 +21,7 @@ use super::inbox::Inbox;
 use super::ledger::{Ledger, LedgerSettings, Sealed};
 use super::registry::{Claim, GroupId, LifeId, Registry, State};
 use super::restriction::PubSubRestriction;
-use super::watermark::{QuietAnswer, QuietWatch, WatermarkEstimator};
+use super::watermark::{Known, QuietAnswer, QuietWatch, WatermarkEstimator};
 
 /// How long after the end of a lease a message may take to come back.
 const REDELIVERY_MARGIN: Duration = Duration::from_secs(5);
@@ -219,8 +219,8 @@ impl<H> Machine<H> {
         if self.is_retired {
             return batch;
         }
-        for delivery in &batch {
-            self.watermark.observe(delivery.event_time);
+        if let Some(latest) = batch.iter().map(|delivery| delivery.event_time).max() {
+            self.registry.lock().observe(latest);
         }
         self.inbox.push(batch);
         Vec::new()
@@ -242,10 +242,11 @@ impl<H> Machine<H> {
         if self.must_wait_for_others(now) {
             return Ok(ReadStatus::Pending { wake_at: Some(now + Duration::from_millis(100)) });
         }
-        self.hand_out(out);
+        let greatest = self.hand_out(out);
         self.watch_silence(now);
         let unchecked = [self.inbox.earliest(), self.open.earliest].into_iter().flatten().min();
-        self.watermark.update(now, unchecked, self.quiet.proven());
+        let quiet = self.quiet.proven();
+        self.watermark.update(now, Known { greatest, unchecked, quiet });
         if self.inbox.is_empty() {
             return Ok(ReadStatus::Pending { wake_at: Some(self.wake_at(now)) });
         }
@@ -262,16 +263,15 @@ impl<H> Machine<H> {
         false
     }
 
-    fn hand_out(&mut self, out: &mut Batch<PubSubMessage>) {
-        if self.inbox.is_empty() {
-            return;
-        }
+    /// Hands out a batch, and returns the greatest event time that any reader received.
+    fn hand_out(&mut self, out: &mut Batch<PubSubMessage>) -> Option<Timestamp> {
         let registry = self.registry.clone();
         let mut state = registry.lock();
         for _ in 0..Batch::<PubSubMessage>::stage_len() {
             let Some(delivery) = self.inbox.pop() else { break };
             self.take(delivery, &mut state, out);
         }
+        state.greatest()
     }
 
     fn take(&mut self, delivery: Delivery<H>, state: &mut State, out: &mut Batch<PubSubMessage>) {

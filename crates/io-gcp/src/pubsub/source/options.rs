@@ -115,6 +115,10 @@ impl PubSubSource {
     }
 
     /// How far out of order event times may come: the watermark stays this far behind the greatest one seen. Default 5 s.
+    ///
+    /// After a longer pause of the job, a backlog may come in another order than it was published in: what then comes more than
+    /// the skew behind the greatest event time is late. Allowed lateness of the windows catches that without holding results
+    /// back in ordinary times.
     #[must_use]
     pub fn allowed_skew(mut self, skew: Duration) -> Self {
         self.allowed_skew = skew;
@@ -323,7 +327,7 @@ mod tests {
         let errors = [
             PubSubSource::new(String::from("orders")).split(1).unwrap_err(),
             source.clone().ack_deadline(Duration::from_secs(1)).split(1).unwrap_err(),
-            source.clone().max_outstanding_messages(0).split(1).unwrap_err(),
+            source.max_outstanding_messages(0).split(1).unwrap_err(),
         ];
         assert!(errors[0].to_string().contains("\"orders\" is no name"));
         assert!(errors[1].to_string().contains("between 10 s and 10 min"));

@@ -2,11 +2,12 @@
 //!
 //! Keys are held in groups: what one reader handed out in one epoch. A group is *in flight* until its checkpoint is durable and
 //! *final* from then on. A reader's life owns its groups: when the reader goes, they go, because what was in flight comes
-//! back from the service and what was acknowledged stands in the checkpoint. Knows neither time nor acknowledgements.
+//! back from the service and what was acknowledged stands in the checkpoint. Knows nothing of acknowledgements.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use millstream::Timestamp;
 use rustc_hash::FxHashMap;
 
 use super::ids::{IdSet, MessageKey};
@@ -62,6 +63,7 @@ pub(super) struct State {
     texts: FxHashMap<Box<str>, GroupId>,
     groups: FxHashMap<GroupId, Group>,
     readers: BTreeMap<u32, LifeId>,
+    greatest: Option<Timestamp>,
     lives: u64,
     made: u64,
 }
@@ -84,6 +86,9 @@ impl State {
     /// Forgets everything that belongs to `life`.
     pub(super) fn end_life(&mut self, life: LifeId) {
         self.readers.retain(|_, reader| *reader != life);
+        if self.readers.is_empty() {
+            self.greatest = None;
+        }
         self.groups.retain(|_, group| group.life != life);
         let groups = &self.groups;
         self.numbers.retain(|_, group| groups.contains_key(group));
@@ -93,6 +98,17 @@ impl State {
     /// How many splits have a reader.
     pub(super) fn readers(&self) -> usize {
         self.readers.len()
+    }
+
+    /// Messages up to event time `at` were received, by whichever reader.
+    pub(super) fn observe(&mut self, at: Timestamp) {
+        self.greatest = Some(self.greatest.map_or(at, |greatest| greatest.max(at)));
+    }
+
+    /// The greatest event time received. The service spreads messages over the readers as it likes, so what one has
+    /// seen tells the others how far event time has come; a reader that gets nothing would hold the job back for ever.
+    pub(super) fn greatest(&self) -> Option<Timestamp> {
+        self.greatest
     }
 
     /// How many keys are known.

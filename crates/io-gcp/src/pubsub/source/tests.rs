@@ -400,6 +400,24 @@ fn what_may_be_outstanding_is_bounded_in_messages_and_bytes() {
 }
 
 #[test]
+fn a_reader_that_gets_nothing_does_not_hold_the_others_back() {
+    let registry = Registry::default();
+    let settings = MachineSettings { follows_clock: false, ..SETTINGS };
+    let mut first = Story::with(&registry, PubSubRestriction::new(0, 2), settings);
+    let mut second = Story::with(&registry, PubSubRestriction::new(1, 2), settings);
+    first.deliver(1, 100, 100);
+    first.read();
+    second.read();
+    assert_eq!(second.machine.watermark(), at(95));
+    second.deliver(2, 90, 200);
+    second.deliver(3, 300, 201);
+    second.read();
+    assert_eq!(second.machine.watermark(), at(95), "it does not go back");
+    first.read();
+    assert_eq!(first.machine.watermark(), at(100), "its own message is in no checkpoint");
+}
+
+#[test]
 fn a_duplicate_at_another_reader_is_not_acknowledged_before_the_original_is_safe() {
     let registry = Registry::default();
     let mut first = Story::restore(&registry, PubSubRestriction::new(0, 2));

@@ -15,11 +15,21 @@ use millstream::Timestamp;
 pub(super) struct WatermarkEstimator {
     value: Timestamp,
     skew: Duration,
-    greatest: Option<Timestamp>,
     /// How long messages leased to an earlier process may take to come back; zero when there was none.
     lease_horizon: Duration,
     hold_until: Option<Timestamp>,
     reason: Reason,
+}
+
+/// What the watermark goes by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// The greatest event time received.
+    pub(super) greatest: Option<Timestamp>,
+    /// The least event time of messages received and not yet in a checkpoint: the watermark does not pass it.
+    pub(super) unchecked: Option<Timestamp>,
+    /// The latest time at which nothing waited.
+    pub(super) quiet: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,35 +45,24 @@ impl WatermarkEstimator {
     /// An estimator that starts at `restored`, and stays there for `lease_horizon` of its first round.
     pub(super) fn new(restored: Timestamp, lease_horizon: Duration, skew: Duration) -> Self {
         let reason = if lease_horizon.is_zero() { Reason::NothingSeen } else { Reason::Restored };
-        Self { value: restored, skew, greatest: None, lease_horizon, hold_until: None, reason }
+        Self { value: restored, skew, lease_horizon, hold_until: None, reason }
     }
 
-    /// A message of event time `at` was received.
-    pub(super) fn observe(&mut self, at: Timestamp) {
-        self.greatest = Some(self.greatest.map_or(at, |greatest| greatest.max(at)));
-    }
-
-    /// Moves the watermark on as far as it may go: not beyond `unchecked`, the event time of a message received and not
-    /// yet in a checkpoint; `quiet_since` is the latest time up to which nothing is known to wait.
-    pub(super) fn update(
-        &mut self,
-        now: Timestamp,
-        unchecked: Option<Timestamp>,
-        quiet: Option<Timestamp>,
-    ) {
+    /// Moves the watermark on as far as what is `known` lets it go.
+    pub(super) fn update(&mut self, now: Timestamp, known: Known) {
         if !self.lease_horizon.is_zero() && now < self.hold_end(now) {
             self.reason = Reason::Restored;
             return;
         }
-        let seen = self.greatest.map(|at| (at - self.skew, Reason::Seen(at)));
-        let quiet = quiet.map(|at| (at - self.skew, Reason::Quiet(at)));
+        let seen = known.greatest.map(|at| (at - self.skew, Reason::Seen(at)));
+        let quiet = known.quiet.map(|at| (at - self.skew, Reason::Quiet(at)));
         let Some((mut estimate, mut reason)) =
             seen.into_iter().chain(quiet).max_by_key(|(estimate, _)| *estimate)
         else {
             self.reason = Reason::NothingSeen;
             return;
         };
-        if let Some(earliest) = unchecked.filter(|earliest| *earliest < estimate) {
+        if let Some(earliest) = known.unchecked.filter(|earliest| *earliest < estimate) {
             (estimate, reason) = (earliest, Reason::Unchecked(earliest));
         }
         self.value = self.value.max(estimate);
@@ -222,16 +221,15 @@ mod tests {
     fn the_watermark_follows_the_greatest_event_time_and_never_goes_back() {
         let mut watermark =
             WatermarkEstimator::new(Timestamp::MIN, Duration::ZERO, Duration::from_secs(5));
-        watermark.update(at(100), None, None);
+        watermark.update(at(100), Known::default());
         assert_eq!(watermark.value(), Timestamp::MIN);
-        watermark.observe(at(50));
-        watermark.observe(at(40));
-        watermark.update(at(100), Some(at(40)), None);
+        let known = Known { greatest: Some(at(50)), ..Known::default() };
+        watermark.update(at(100), Known { unchecked: Some(at(40)), ..known });
         assert_eq!(watermark.value(), at(40));
         assert!(watermark.reason().contains("not yet in a checkpoint"));
-        watermark.update(at(100), None, None);
+        watermark.update(at(100), known);
         assert_eq!(watermark.value(), at(45));
-        watermark.update(at(100), Some(at(10)), None);
+        watermark.update(at(100), Known { unchecked: Some(at(10)), ..known });
         assert_eq!(watermark.value(), at(45));
     }
 
@@ -239,14 +237,14 @@ mod tests {
     fn a_restored_watermark_stays_until_the_leases_ran_out() {
         let mut watermark =
             WatermarkEstimator::new(at(10), Duration::from_secs(60), Duration::ZERO);
-        watermark.observe(at(500));
+        let known = Known { greatest: Some(at(500)), ..Known::default() };
         for now in [1_000, 1_059] {
-            watermark.update(at(now), None, Some(at(now)));
+            watermark.update(at(now), Known { quiet: Some(at(now)), ..known });
             assert_eq!(watermark.value(), at(10));
         }
         assert!(watermark.reason().contains("1970-01-01T00:17:40Z"), "{}", watermark.reason());
         assert_eq!(watermark.inherited_horizon(), Duration::from_secs(60));
-        watermark.update(at(1_060), None, None);
+        watermark.update(at(1_060), known);
         assert_eq!(watermark.value(), at(500));
         assert_eq!(watermark.inherited_horizon(), Duration::ZERO);
     }
