@@ -3,42 +3,8 @@
 use std::fmt;
 
 use super::names::{DatasetName, StreamName, TableName};
-
-/// The gRPC status codes the Storage Write API uses here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Code {
-    /// The request is malformed or its rows do not fit the table.
-    InvalidArgument,
-    /// There is no such table or stream.
-    NotFound,
-    /// The rows at this offset were appended before.
-    AlreadyExists,
-    /// The offset is beyond the end of the stream.
-    OutOfRange,
-    /// Too many requests; try again later.
-    ResourceExhausted,
-    /// The service is not available; try again.
-    Unavailable,
-    /// The service failed.
-    Internal,
-}
-
-impl Code {
-    /// The code's number on the wire.
-    #[must_use]
-    pub fn number(self) -> i32 {
-        match self {
-            Self::InvalidArgument => 3,
-            Self::NotFound => 5,
-            Self::AlreadyExists => 6,
-            Self::ResourceExhausted => 8,
-            Self::OutOfRange => 11,
-            Self::Internal => 13,
-            Self::Unavailable => 14,
-        }
-    }
-}
+use crate::journal;
+use crate::status::Code;
 
 /// What exactly is wrong with a table or stream, as Google's `StorageError` detail says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +132,12 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
+impl From<journal::Error> for WriteError {
+    fn from(error: journal::Error) -> Self {
+        Self::new(Code::Internal, error.to_string()).ending_connection()
+    }
+}
+
 /// The `reason` of a REST error, which fixes its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -261,15 +233,17 @@ impl ApiError {
         Self::new(Reason::Invalid, message)
     }
 
-    pub(crate) fn query(message: impl Into<String>) -> Self {
-        Self::new(Reason::InvalidQuery, message)
-    }
-
     pub(crate) fn table_not_found(table: &TableName) -> Self {
         Self::new(Reason::NotFound, format!("Not found: Table {table}"))
     }
 
     pub(crate) fn dataset_not_found(dataset: &DatasetName) -> Self {
         Self::new(Reason::NotFound, format!("Not found: Dataset {dataset}"))
+    }
+}
+
+impl From<journal::Error> for ApiError {
+    fn from(error: journal::Error) -> Self {
+        Self::new(Reason::InternalError, error.to_string())
     }
 }

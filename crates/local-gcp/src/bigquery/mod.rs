@@ -1,21 +1,39 @@
-//! Local BigQuery: storage, queries and the Storage Write API.
+//! Local BigQuery: storage, queries and the Storage Write API, for Google's clients and in-process.
+//!
+//! [`State`] is the pure state machine of datasets, tables, rows and write streams; a simulator can drive it
+//! directly. [`BigQuery`] is the shell around it: lock, clock, journal, jobs. [`service`] makes the two
+//! faces of a [`BigQuery`]: REST (`/bigquery/v2`: datasets, tables, rows, query jobs) and gRPC
+//! (`BigQueryWrite`: default, COMMITTED, BUFFERED and PENDING streams; protocol-buffer and Arrow rows).
+//!
+//! Rows are kept as Arrow batches in the schema Google's Storage Read API has. Queries are single
+//! SELECTs over one table; what they do not support is refused by name.
 
 mod civil;
 mod decimal;
 mod error;
+mod grpc;
+mod handle;
 mod ingest;
+mod jobs;
 mod names;
+mod rest;
 mod rows;
 mod schema;
+mod service;
 mod sql;
 mod state;
 mod value;
 
-pub use error::{ApiError, Code, Reason, RowError, StorageErrorCode, WriteError};
+pub use error::{ApiError, Reason, RowError, StorageErrorCode, WriteError};
+pub use grpc::WriteService;
+pub use handle::BigQuery;
 pub use names::{DatasetName, StreamName, TableName};
 pub use schema::{Field, FieldType, Mode, TableSchema};
+pub use service::{APPEND_BYTES_MAX, service};
 pub use state::{
     Appended, CheckedRows, CommitFault, CommitOutcome, Dataset, Faults, Record, Refusal, State,
     StoredRows, StreamType, Table, WriteStream,
 };
 pub use value::Value;
+
+pub use crate::status::Code;

@@ -1,6 +1,7 @@
 //! Faults on request: what tests of clients need to see them retry.
 
-use crate::bigquery::error::{Code, WriteError};
+use crate::bigquery::error::WriteError;
+use crate::status::Code;
 use crate::clock::Timestamp;
 
 /// For how long appends are refused.

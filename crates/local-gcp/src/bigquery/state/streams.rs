@@ -6,10 +6,11 @@ use super::machine::State;
 use super::record::{Record, StoredRows};
 use super::resources::{StreamType, TableEntry, WriteStream};
 use super::rows_in::CheckedRows;
-use crate::bigquery::error::{Code, StorageErrorCode, WriteError};
+use crate::bigquery::error::{StorageErrorCode, WriteError};
 use crate::bigquery::names::{StreamName, TableName};
 use crate::bigquery::rows::conform;
 use crate::clock::Timestamp;
+use crate::status::Code;
 
 /// A finished stream is remembered this long, so that late retries get exact answers.
 const FINISHED_KEPT: Duration = Duration::from_secs(24 * 3_600);

@@ -1,0 +1,8 @@
+//! Query jobs: their requests, their runs, and the results they keep for a while.
+
+mod parameters;
+mod run;
+mod store;
+
+pub(crate) use run::{QueryRequest, run};
+pub(crate) use store::{Job, JobKey, Jobs, Outcome};

@@ -1,0 +1,84 @@
+//! Runs a query off the asynchronous threads.
+
+use serde_json::Value as Json;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::parameters::read_parameters;
+use crate::bigquery::error::{ApiError, Reason};
+use crate::bigquery::handle::BigQuery;
+use crate::bigquery::names::DatasetName;
+use crate::bigquery::sql::{self, QueryOptions, QueryResult};
+
+/// Queries that run at once; others wait. Google runs 100 or more, on more than two cores.
+static SLOTS: Semaphore = Semaphore::const_new(8);
+
+/// Stack of a query's thread: expressions are bound and evaluated recursively, in debug builds with large frames.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What REST requests say of a query.
+#[derive(Clone, Debug)]
+pub(crate) struct QueryRequest {
+    pub(crate) sql: String,
+    pub(crate) options: QueryOptions,
+}
+
+impl QueryRequest {
+    /// Reads a `QueryRequest` or a `JobConfigurationQuery`, whose fields of interest have the same names.
+    ///
+    /// # Errors
+    /// When there is no query, or it asks for something this server does not do.
+    pub(crate) fn read(
+        project: &str,
+        given: &Json,
+        now: i64,
+        dry_run: bool,
+    ) -> Result<Self, ApiError> {
+        let sql = given["query"].as_str().unwrap_or_default().to_owned();
+        if sql.is_empty() {
+            return Err(ApiError::invalid("Required parameter is missing: query"));
+        }
+        let unsupported = [
+            ("useLegacySql", "Legacy SQL", given["useLegacySql"] == true),
+            ("destinationTable", "A destination table", !given["destinationTable"].is_null()),
+            ("createSession", "A session", given["createSession"] == true),
+            ("continuous", "A continuous query", given["continuous"] == true),
+            ("tableDefinitions", "An external table", !given["tableDefinitions"].is_null()),
+        ];
+        if let Some((field, what, _)) = unsupported.iter().find(|(.., used)| *used) {
+            let message = format!("{what} ({field}) is not supported by this local BigQuery");
+            return Err(ApiError::new(Reason::NotImplemented, message));
+        }
+        let dataset = &given["defaultDataset"];
+        let default_dataset = dataset["datasetId"].as_str().map(|id| {
+            DatasetName::new(dataset["projectId"].as_str().unwrap_or(project), id)
+        });
+        let options = QueryOptions {
+            project: project.to_owned(),
+            default_dataset,
+            parameters: read_parameters(&given["queryParameters"])?,
+            now,
+            dry_run,
+        };
+        Ok(Self { sql, options })
+    }
+}
+
+/// Runs a query on a thread of its own.
+///
+/// # Errors
+/// Those of the query.
+pub(crate) async fn run(bigquery: &BigQuery, request: QueryRequest) -> Result<QueryResult, ApiError> {
+    let failed = |reason: &str| ApiError::new(Reason::InternalError, format!("The query {reason}"));
+    let slot = SLOTS.acquire().await.map_err(|_| failed("was not admitted"))?;
+    let (sender, receiver) = oneshot::channel();
+    let bigquery = bigquery.clone();
+    let thread = std::thread::Builder::new().name("bigquery-query".to_owned()).stack_size(STACK_BYTES);
+    let spawned = thread.spawn(move || {
+        // Held here, so that a client that hung up does not let another query in early.
+        let _slot = slot;
+        let result = sql::run(&request.sql, &request.options, &bigquery);
+        let _ = sender.send(result.map_err(ApiError::from));
+    });
+    spawned.map_err(|error| failed(&format!("got no thread: {error}")))?;
+    receiver.await.map_err(|_| failed("ended without a result"))?
+}

@@ -1,0 +1,50 @@
+//! Which path goes where.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::{any, get, post};
+use http::Method;
+
+use super::error::Answer;
+use super::{datasets, jobs, tables};
+use crate::bigquery::error::{ApiError, Reason};
+use crate::bigquery::handle::BigQuery;
+
+/// The routes of a BigQuery, all below `/bigquery/v2`.
+pub(crate) fn router(bigquery: BigQuery) -> Router {
+    let dataset = get(datasets::get)
+        .patch(datasets::patch)
+        .put(datasets::update)
+        .delete(datasets::delete);
+    let table = get(tables::get).patch(tables::patch).put(tables::update).delete(tables::delete);
+    let project = Router::new()
+        .route("/datasets", get(datasets::list).post(datasets::insert))
+        .route("/datasets/{dataset}", dataset)
+        .route("/datasets/{dataset}/tables", get(tables::list).post(tables::insert))
+        .route("/datasets/{dataset}/tables/{table}", table)
+        .route("/datasets/{dataset}/tables/{table}/data", get(tables::data))
+        .route("/queries", post(jobs::query))
+        .route("/queries/{job}", get(jobs::results))
+        .route("/jobs", get(jobs::list).post(jobs::insert))
+        .route("/jobs/{job}", get(jobs::get))
+        .route("/jobs/{job}/cancel", post(jobs::cancel))
+        .route("/jobs/{job}/delete", axum::routing::delete(jobs::delete));
+    Router::new()
+        .nest("/bigquery/v2/projects/{project}", project)
+        .route("/bigquery/v2/{*path}", any(not_offered))
+        .method_not_allowed_fallback(not_offered_here)
+        .with_state(bigquery)
+}
+
+async fn not_offered(method: Method, Path(path): Path<String>) -> Answer {
+    Err(not_implemented(&method, &path))
+}
+
+async fn not_offered_here(method: Method, uri: http::Uri) -> Answer {
+    Err(not_implemented(&method, uri.path()))
+}
+
+fn not_implemented(method: &Method, path: &str) -> ApiError {
+    let message = format!("{method} {path} is not offered by this local BigQuery");
+    ApiError::new(Reason::NotImplemented, message)
+}

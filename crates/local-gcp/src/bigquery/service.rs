@@ -1,0 +1,21 @@
+//! The two faces of a BigQuery, ready to be merged into a server.
+
+use axum::Router;
+use tonic::codec::CompressionEncoding;
+
+use super::grpc::WriteService;
+use super::handle::BigQuery;
+use super::rest;
+use crate::proto::bigquery_write::BigQueryWriteServer;
+
+/// Longest append request in bytes: Google's limit of 20 MB, and a little for what frames the rows.
+pub const APPEND_BYTES_MAX: usize = 21 << 20;
+
+/// The REST routes (all below `/bigquery/v2`) and the gRPC service of a BigQuery.
+#[must_use]
+pub fn service(bigquery: &BigQuery) -> (Router, BigQueryWriteServer<WriteService>) {
+    let write = BigQueryWriteServer::new(WriteService::new(bigquery.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(APPEND_BYTES_MAX);
+    (rest::router(bigquery.clone()), write)
+}
