@@ -108,7 +108,7 @@ impl FieldType {
         }
     }
 
-    fn from_name(name: &str, fields: Vec<Field>) -> Result<Self> {
+    pub(super) fn from_name(name: &str, fields: Vec<Field>) -> Result<Self> {
         let plain = match name.to_ascii_uppercase().as_str() {
             "STRING" => Self::String,
             "BYTES" => Self::Bytes,

@@ -172,9 +172,10 @@ impl<B: Block> BufferedProtocol<B> {
         }
     }
 
-    /// What a commit needs to know about everything pushed so far; `None` until all of it is answered.
+    /// What a commit needs to know about everything pushed so far; `None` until all of it is answered, and while a restored
+    /// checkpoint is not committed: the next one no longer names its streams.
     pub fn prepare(&mut self, now: Timestamp) -> Option<Committable> {
-        if !self.slots.is_empty() {
+        if !self.slots.is_empty() || self.commits.is_restoring() {
             return None;
         }
         self.retire_if_idle(now);

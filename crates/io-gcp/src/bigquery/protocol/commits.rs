@@ -65,6 +65,11 @@ impl Commits {
         self.streams.is_empty()
     }
 
+    /// Whether streams of an earlier life are not where their checkpoint wants them.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.streams.values().any(|progress| progress.is_restored)
+    }
+
     /// Requests that were sent again.
     pub(super) const fn retries(&self) -> u64 {
         self.retries

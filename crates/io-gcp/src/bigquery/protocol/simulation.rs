@@ -346,7 +346,7 @@ impl World {
             };
             self.post(self.life, connection, Message::Request(self.life, request), 20);
         }
-        if self.barrier_at.is_some_and(|at| at <= self.now) && self.machine.is_committed() {
+        if self.barrier_at.is_some_and(|at| at <= self.now) {
             self.barrier_at = None;
         }
         if self.barrier_at.is_none() {

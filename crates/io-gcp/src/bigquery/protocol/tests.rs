@@ -345,6 +345,7 @@ fn a_restart_flushes_and_ends_the_streams_of_the_checkpoint_and_writes_to_a_new_
     play.finalized("older");
     assert_eq!(play.requests(), [finalize("old")]);
     assert!(!play.machine.is_committed());
+    assert_eq!(play.prepared(), None, "the next checkpoint would not name the old stream");
     play.finalized("old");
     assert!(play.machine.is_committed());
     play.opened(1, "new");

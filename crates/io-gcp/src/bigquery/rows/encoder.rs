@@ -105,8 +105,7 @@ impl RowEncoder {
             row.serialize(RowSerializer::new(&mut self.fields, &mut self.context, self.rows));
         let size = self.context.bytes - bytes;
         if written.is_ok() && size > bytes_max {
-            let expected = format!("a row of at most {bytes_max} bytes");
-            written = Err(RowRefusal::new(expected, format!("{size} bytes")));
+            written = Err(RowRefusal::too_large(size, bytes_max));
         }
         match written {
             Ok(()) => self.rows += 1,

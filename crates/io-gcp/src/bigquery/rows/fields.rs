@@ -3,6 +3,8 @@
 //! The rows of a type name their fields in the same order each time, so the order of the last row is remembered
 //! and a name is usually found by one comparison.
 
+use std::sync::Arc;
+
 use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, Fields as ArrowFields};
 use rustc_hash::FxHashMap;
@@ -89,7 +91,7 @@ impl Fields {
 
     /// Takes all values out.
     pub(super) fn finish(&mut self) -> Result<(ArrowFields, Vec<ArrayRef>), ArrowError> {
-        let fields = self.columns.iter().map(|column| column.field().clone()).collect();
+        let fields = self.columns.iter().map(|column| Arc::clone(column.field())).collect();
         let arrays = self.columns.iter_mut().map(Column::finish).collect::<Result<_, _>>()?;
         Ok((fields, arrays))
     }

@@ -16,12 +16,31 @@ struct Parts {
     column: String,
     expected: String,
     got: String,
+    is_too_large: bool,
 }
 
 impl RowRefusal {
     pub(super) fn new(expected: impl Into<String>, got: impl Into<String>) -> Self {
-        let parts = Parts { column: String::new(), expected: expected.into(), got: got.into() };
+        let parts = Parts {
+            column: String::new(),
+            expected: expected.into(),
+            got: got.into(),
+            is_too_large: false,
+        };
         Self { parts: Box::new(parts) }
+    }
+
+    pub(super) fn too_large(bytes: usize, bytes_max: usize) -> Self {
+        let expected = format!("a row of at most {bytes_max} bytes");
+        let mut refusal = Self::new(expected, format!("{bytes} bytes"));
+        refusal.parts.is_too_large = true;
+        refusal
+    }
+
+    /// Whether the row is refused for its size alone.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.parts.is_too_large
     }
 
     /// Path of the column, such as `lines[2].sku`; empty when the row as a whole is refused.
@@ -58,7 +77,7 @@ impl RowRefusal {
 
 impl fmt::Display for RowRefusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { column, expected, got } = &*self.parts;
+        let Parts { column, expected, got, .. } = &*self.parts;
         if column.is_empty() {
             write!(formatter, "expected {expected}, got {got}")
         } else {

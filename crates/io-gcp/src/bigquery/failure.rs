@@ -1,0 +1,124 @@
+//! What the answers of Google's client mean to the protocol machines.
+//!
+//! The client drops the `StorageError` detail of a status, so the code and, for an ended stream, the message decide.
+
+use google_cloud_bigquery::error::{AppendError, WriterBuilderError};
+use google_cloud_gax::error::Error as GoogleError;
+use google_cloud_gax::error::rpc::{Code, Status};
+
+use super::protocol::{Failure, FailureKind, RowFailure};
+
+/// Part of the message of every status about a stream that was ended.
+const FINALIZED: &str = "finaliz";
+
+/// What a failed append means.
+pub(super) fn of_append(error: AppendError) -> Failure {
+    match error {
+        AppendError::Rpc { source, .. } => of_call(&source),
+        AppendError::RowErrors { status, row_errors, .. } => {
+            let rows = row_errors
+                .into_iter()
+                .map(|row| RowFailure {
+                    index: u64::try_from(row.index).unwrap_or(u64::MAX),
+                    reason: row.message,
+                })
+                .collect();
+            Failure::new(FailureKind::Rows(rows), status.message)
+        }
+        AppendError::UnexpectedEndOfStream => {
+            Failure::new(FailureKind::ConnectionLost, "the connection ended")
+        }
+        other => Failure::new(FailureKind::Other, other.to_string()),
+    }
+}
+
+/// What a stream that cannot be opened or connected to means.
+pub(super) fn of_opening(error: &WriterBuilderError) -> Failure {
+    match error {
+        WriterBuilderError::Rpc { source, .. } => of_call(source),
+        other => Failure::new(FailureKind::Other, other.to_string()),
+    }
+}
+
+/// What a failed call means.
+pub(super) fn of_call(error: &GoogleError) -> Failure {
+    if let Some(status) = error.status() {
+        return of_status(status);
+    }
+    let message = millstream::error::reason_chain(error).join(": ");
+    let is_lost = error.is_timeout() || error.is_io() || error.is_connect() || error.is_transport();
+    let kind = match error.http_status_code() {
+        Some(429) => FailureKind::Throttled,
+        Some(500 | 502 | 503 | 504) => FailureKind::Unavailable,
+        Some(401 | 403) => FailureKind::Denied,
+        Some(404) => FailureKind::NotFound,
+        _ if is_lost => FailureKind::ConnectionLost,
+        _ if error.is_transient_and_before_rpc() => FailureKind::Unavailable,
+        _ if error.is_authentication() => FailureKind::Denied,
+        _ => FailureKind::Other,
+    };
+    Failure::new(kind, message)
+}
+
+fn of_status(status: &Status) -> Failure {
+    let is_finalized = || status.message.to_lowercase().contains(FINALIZED);
+    let kind = match status.code {
+        Code::AlreadyExists => FailureKind::AlreadyExists,
+        Code::OutOfRange => FailureKind::OutOfRange,
+        Code::ResourceExhausted => FailureKind::Throttled,
+        Code::Unavailable
+        | Code::Aborted
+        | Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Internal
+        | Code::Unknown => FailureKind::Unavailable,
+        Code::NotFound => FailureKind::NotFound,
+        Code::PermissionDenied | Code::Unauthenticated => FailureKind::Denied,
+        Code::InvalidArgument | Code::FailedPrecondition if is_finalized() => {
+            FailureKind::StreamFinalized
+        }
+        Code::InvalidArgument | Code::Unimplemented => FailureKind::Invalid,
+        _ => FailureKind::Other,
+    };
+    Failure::new(kind, &status.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(code: Code, message: &str) -> FailureKind {
+        of_call(&GoogleError::service(Status::default().set_code(code).set_message(message))).kind
+    }
+
+    #[test]
+    fn codes_mean_what_the_storage_api_means_by_them() {
+        assert_eq!(
+            kind(Code::AlreadyExists, "The offset is within stream"),
+            FailureKind::AlreadyExists
+        );
+        assert_eq!(kind(Code::OutOfRange, "beyond"), FailureKind::OutOfRange);
+        assert_eq!(kind(Code::ResourceExhausted, "quota"), FailureKind::Throttled);
+        assert_eq!(
+            kind(Code::InvalidArgument, "Stream is already finalized"),
+            FailureKind::StreamFinalized
+        );
+        assert_eq!(kind(Code::InvalidArgument, "bad schema"), FailureKind::Invalid);
+        assert_eq!(kind(Code::FailedPrecondition, "x"), FailureKind::Other);
+        assert_eq!(kind(Code::Internal, "x"), FailureKind::Unavailable);
+        assert_eq!(kind(Code::PermissionDenied, "x"), FailureKind::Denied);
+    }
+
+    #[test]
+    fn what_never_reached_the_server_is_a_lost_connection() {
+        for error in [
+            GoogleError::io("broken pipe"),
+            GoogleError::connect("refused"),
+            GoogleError::timeout("slow"),
+        ] {
+            assert_eq!(of_call(&error).kind, FailureKind::ConnectionLost);
+        }
+        let gone = of_append(AppendError::UnexpectedEndOfStream);
+        assert_eq!(gone.kind, FailureKind::ConnectionLost);
+    }
+}
