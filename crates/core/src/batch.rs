@@ -104,6 +104,51 @@ impl<T> Batch<T> {
         self.timestamps.push(timestamp);
     }
 
+    /// Appends elements whose windows are not assigned yet.
+    #[inline]
+    pub fn extend(&mut self, elements: impl IntoIterator<Item = (Timestamp, T)>) {
+        debug_assert!(!self.is_assigned() || self.is_empty(), "a batch is assigned as a whole");
+        let elements = elements.into_iter();
+        let (least, _) = elements.size_hint();
+        self.values.reserve(least);
+        self.timestamps.reserve(least);
+        for (timestamp, value) in elements {
+            self.timestamps.push(timestamp);
+            self.values.push(value);
+        }
+    }
+
+    /// Appends copies of `values`, whose event times `timestamp` gives; faster than one by one.
+    #[inline]
+    pub fn extend_cloned(&mut self, values: &[T], timestamp: impl FnMut(&T) -> Timestamp)
+    where
+        T: Clone,
+    {
+        debug_assert!(!self.is_assigned() || self.is_empty(), "a batch is assigned as a whole");
+        self.values.extend_from_slice(values);
+        self.timestamps.extend(values.iter().map(timestamp));
+    }
+
+    /// Takes all elements out where all are in the same pane, or in none; gives the pane, times and values. `None` where
+    /// panes differ: then use [`Batch::drain`].
+    #[allow(clippy::type_complexity, reason = "two iterators and what they have in common")]
+    pub fn drain_uniform(
+        &mut self,
+    ) -> Option<(Option<WindowedPane>, impl Iterator<Item = (Timestamp, T)> + '_)> {
+        let at = match self.panes {
+            Panes::Unassigned => None,
+            Panes::Uniform(at) => Some(at),
+            Panes::Each(_) => return None,
+        };
+        self.panes = Panes::Unassigned;
+        Some((at, self.timestamps.drain(..).zip(self.values.drain(..))))
+    }
+
+    /// Sets the pane of all elements.
+    pub fn assign_all(&mut self, at: WindowedPane) {
+        self.panes = Panes::Uniform(at);
+    }
+
     /// Appends an element of one window and pane.
     pub fn push_windowed(&mut self, timestamp: Timestamp, at: WindowedPane, value: T) {
         self.add_pane(at);
@@ -287,12 +332,19 @@ impl<T> Batch<T> {
         out.values.reserve(self.values.len());
         out.timestamps.reserve(self.values.len());
         let mut each_out = Vec::new();
-        for (index, value) in self.values.drain(..).enumerate() {
-            if let Some(mapped) = map(value) {
-                out.values.push(mapped);
-                out.timestamps.push(self.timestamps[index]);
-                if let Panes::Each(each) = &panes {
+        if let Panes::Each(each) = &panes {
+            for (index, value) in self.values.drain(..).enumerate() {
+                if let Some(mapped) = map(value) {
+                    out.values.push(mapped);
+                    out.timestamps.push(self.timestamps[index]);
                     each_out.push(each[index]);
+                }
+            }
+        } else {
+            for (timestamp, value) in self.timestamps.iter().zip(self.values.drain(..)) {
+                if let Some(mapped) = map(value) {
+                    out.values.push(mapped);
+                    out.timestamps.push(*timestamp);
                 }
             }
         }

@@ -4,14 +4,14 @@
 //! window, and merge what it has. Source: Beam's `Combine.CombineFn`.
 //!
 //! ```
-//! use millstream::combine::{CombineFn, Mean};
+//! use millstream::combine::{CombineFn, Max};
 //!
-//! let mut left = Mean.create_accumulator();
-//! Mean.add_input(&mut left, 1.0);
-//! let mut right = Mean.create_accumulator();
-//! Mean.add_input(&mut right, 4.0);
-//! Mean.merge(&mut left, right);
-//! assert_eq!(Mean.extract_output(&left), Some(2.5));
+//! let mut left = CombineFn::<u32>::create_accumulator(&Max);
+//! Max.add_input(&mut left, 1);
+//! let mut right = None;
+//! Max.add_input(&mut right, 4);
+//! Max.merge(&mut left, right);
+//! assert_eq!(Max.extract_output(&left), Some(4));
 //! ```
 
 mod basic;

@@ -75,7 +75,7 @@ impl<T: Timed> Reader for SliceReader<T> {
     fn poll_read(&mut self, out: &mut Batch<T>, _now: Timestamp) -> Result<ReadStatus, BoxError> {
         let claimed = self.chunk.claim_up_to(Batch::<T>::stage_len());
         let records = &self.records[claimed.start as usize..claimed.end as usize];
-        out.extend(records.iter().map(|record| (record.time(), record.clone())));
+        out.extend_cloned(records, Timed::time);
         if self.chunk.is_done() {
             let next = (claimed.end.saturating_sub(1) / CHUNK + self.step) * CHUNK;
             if next >= self.range.end {

@@ -8,7 +8,7 @@ use crate::engine::plan::{EdgeId, Plan, Reader};
 use crate::engine::stage::{InputStage, SourceStage, Stage};
 use crate::engine::worker::Worker;
 use crate::error::Result;
-use crate::graph::{Body, NodeId, OutputRef};
+use crate::graph::{Body, Node, NodeId, OutputRef};
 use crate::io::{Io, IoContext, Waker};
 use crate::metrics::StepMetrics;
 use crate::operator::erased::{Linked, OutputPort, Outputs, Partitioning};
@@ -47,9 +47,10 @@ impl WorkerWaker {
 #[must_use]
 pub fn metrics(plan: &Plan) -> Vec<StepMetrics> {
     let nodes = plan.graph.nodes().iter();
-    let visible = |body: &Body| !matches!(body, Body::Flatten);
+    // A flatten and a window are no work of their own.
+    let visible = |node: &Node| !matches!(node.body, Body::Flatten) && node.kind != "Window";
     nodes
-        .map(|node| StepMetrics::new(Arc::clone(&node.path), plan.workers, visible(&node.body)))
+        .map(|node| StepMetrics::new(Arc::clone(&node.path), plan.workers, visible(node)))
         .collect()
 }
 

@@ -28,7 +28,68 @@ impl<D> ParDo<D> {
         Self { path: path.to_owned(), dofn, tags, dead_letters, in_bundle: false }
     }
 
-    fn process<T: Data>(
+    /// Processes a batch whose failures fail the job.
+    fn process_all<T: Data>(
+        &mut self,
+        input: &mut Batch<T>,
+        out: &mut Output<'_, D::Out>,
+    ) -> Result<(), BoxError>
+    where
+        D: DoFn<T>,
+    {
+        if let Some((at, elements)) = input.drain_uniform() {
+            return self.process_uniform(at, elements, out);
+        }
+        for (timestamp, at, element) in input.drain() {
+            self.process_uniform(at, std::iter::once((timestamp, element)), out)?;
+            out.flush_if_full();
+        }
+        Ok(())
+    }
+
+    /// Processes elements of one pane with one context, renewed only when the output is handed on.
+    #[inline]
+    fn process_uniform<T: Data>(
+        &mut self,
+        at: Option<WindowedPane>,
+        mut elements: impl Iterator<Item = (Timestamp, T)>,
+        out: &mut Output<'_, D::Out>,
+    ) -> Result<(), BoxError>
+    where
+        D: DoFn<T>,
+    {
+        let (now, watermark) = (out.now(), out.watermark());
+        loop {
+            let mut tagged = Tagged { names: &self.tags, sides: out.sides };
+            let mut ctx = ProcessContext {
+                batch: out.batch,
+                tagged: &mut tagged,
+                timestamp: watermark,
+                at,
+                now,
+                watermark,
+                failure: None,
+            };
+            let mut is_done = true;
+            for (timestamp, element) in elements.by_ref() {
+                ctx.timestamp = timestamp;
+                self.dofn.process(element, &mut ctx)?;
+                if ctx.batch.len() >= Batch::<D::Out>::stage_len() {
+                    is_done = false;
+                    break;
+                }
+            }
+            if let Some(failure) = ctx.failure {
+                return Err(failure);
+            }
+            if is_done {
+                return Ok(());
+            }
+            out.flush();
+        }
+    }
+
+    fn process_or_reject<T: Data>(
         &mut self,
         (timestamp, at, element): (Timestamp, Option<WindowedPane>, T),
         out: &mut Output<'_, D::Out>,
@@ -36,9 +97,6 @@ impl<D> ParDo<D> {
     where
         D: DoFn<T>,
     {
-        if !self.dead_letters {
-            return self.call(timestamp, at, out, |dofn, ctx| dofn.process(element, ctx));
-        }
         let kept = element.clone();
         let mark = Mark::of(out);
         let result = self.call(timestamp, at, out, |dofn, ctx| dofn.process(element, ctx));
@@ -90,8 +148,11 @@ impl<T: Data, D: DoFn<T>> Operator<T> for ParDo<D> {
         if !std::mem::replace(&mut self.in_bundle, true) {
             self.dofn.start_bundle()?;
         }
+        if !self.dead_letters {
+            return self.process_all(input, out);
+        }
         for element in input.drain() {
-            self.process(element, out)?;
+            self.process_or_reject(element, out)?;
             out.flush_if_full();
         }
         Ok(())

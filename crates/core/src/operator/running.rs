@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::batch::{Batch, WindowedPane};
+use crate::batch::{Batch, Panes, WindowedPane};
 use crate::coder::{Key, Kv};
 use crate::combine::CombineFn;
 use crate::error::{BoxError, Result};
@@ -21,6 +21,7 @@ pub struct Running<K, V, C: CombineFn<V>> {
     panes_observed: bool,
     table: KeyTable<K, C::Accumulator>,
     panes: KeyTable<K, u64>,
+    hashes: Vec<u64>,
     of: PhantomData<fn(V)>,
 }
 
@@ -32,21 +33,22 @@ impl<K: Key, V, C: CombineFn<V>> Running<K, V, C> {
             panes_observed,
             table: KeyTable::default(),
             panes: KeyTable::default(),
+            hashes: Vec::new(),
             of: PhantomData,
         }
     }
+}
 
-    fn next_pane(&mut self, key: &K) -> PaneInfo {
-        let fired = self.panes.entry(key.clone(), || 0);
-        let index = *fired;
-        *fired += 1;
-        PaneInfo {
-            index,
-            timing: Timing::Early,
-            is_first: index == 0,
-            is_last: false,
-            ..PaneInfo::NO_FIRING
-        }
+fn next_pane<K: Key>(panes: &mut KeyTable<K, u64>, key: &K) -> PaneInfo {
+    let fired = panes.entry(key.clone(), || 0);
+    let index = *fired;
+    *fired += 1;
+    PaneInfo {
+        index,
+        timing: Timing::Early,
+        is_first: index == 0,
+        is_last: false,
+        ..PaneInfo::NO_FIRING
     }
 }
 
@@ -60,16 +62,26 @@ impl<K: Key, V: Send + 'static, C: CombineFn<V>> Operator<Kv<K, V>> for Running<
     ) -> Result<(), BoxError> {
         let timestamp = Window::GLOBAL.max_timestamp();
         let early = PaneInfo { timing: Timing::Early, is_last: false, ..PaneInfo::NO_FIRING };
-        input.timestamps.clear();
         input.unassign();
-        for (key, value) in input.values.drain(..) {
-            let pane = if self.panes_observed { self.next_pane(&key) } else { early };
+        let results = out.batch();
+        // All hashes first: the table's cache misses then overlap.
+        self.hashes.clear();
+        self.hashes.extend(input.values.iter().map(|(key, _)| key_hash(key)));
+        for ((key, value), hash) in input.values.drain(..).zip(&self.hashes) {
             let combine = &self.combine;
-            let accumulator = self.table.entry(key.clone(), || combine.create_accumulator());
+            let create = || combine.create_accumulator();
+            let accumulator = self.table.entry_hashed(*hash, key.clone(), create);
             combine.add_input(accumulator, value);
-            let output = combine.extract_output(accumulator);
-            let at = WindowedPane { window: Window::GLOBAL, pane };
-            out.batch().push_windowed(timestamp, at, (key, output));
+            results.values.push((key, combine.extract_output(accumulator)));
+        }
+        results.timestamps.resize(results.values.len(), timestamp);
+        input.timestamps.clear();
+        let at = |pane| WindowedPane { window: Window::GLOBAL, pane };
+        if self.panes_observed {
+            let keys = results.values.iter().map(|(key, _)| key);
+            results.panes = Panes::Each(keys.map(|key| at(next_pane(&mut self.panes, key))).collect());
+        } else {
+            results.assign_all(at(early));
         }
         Ok(())
     }

@@ -144,7 +144,8 @@ impl<S: Source> SourceTask for ReaderTask<S> {
             while read < budget && !ctx.full {
                 let Some(index) = self.ready_split(ctx.now) else { break };
                 let count = self.read(index, ctx)?;
-                read += count;
+                // A read that gave nothing, such as one of duplicates only, counts too: it must not go on for ever.
+                read += count.max(1);
                 progress |= count > 0 || self.splits[index].is_done;
             }
             self.publish_counts();

@@ -22,13 +22,20 @@ impl<K: Key, A> KeyTable<K, A> {
     /// The accumulator of `key`, made by `create` when the key is new.
     #[inline]
     pub fn entry(&mut self, key: K, create: impl FnOnce() -> A) -> &mut A {
-        let hash = key_hash(&key);
-        &mut self
-            .entries
-            .entry(hash, |(known, _)| *known == key, |(known, _)| key_hash(known))
-            .or_insert_with(|| (key, create()))
-            .into_mut()
-            .1
+        self.entry_hashed(key_hash(&key), key, create)
+    }
+
+    /// Like [`KeyTable::entry`] for a key whose hash is known.
+    #[inline]
+    pub fn entry_hashed(&mut self, hash: u64, key: K, create: impl FnOnce() -> A) -> &mut A {
+        match self.entries.find_entry(hash, |(known, _)| *known == key) {
+            Ok(entry) => &mut entry.into_mut().1,
+            Err(absent) => {
+                let table = absent.into_table();
+                let rehash = |(known, _): &(K, A)| key_hash(known);
+                &mut table.insert_unique(hash, (key, create()), rehash).into_mut().1
+            }
+        }
     }
 
     /// Takes the accumulator of `key` out.

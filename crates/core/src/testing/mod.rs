@@ -10,3 +10,5 @@ mod tests;
 
 pub use driver::{Emitted, OperatorDriver, Outbox};
 pub use harness::{HarnessRun, OperatorHarness};
+
+pub mod sim;

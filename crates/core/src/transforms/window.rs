@@ -1,9 +1,12 @@
 //! `window`, `with_timestamps`, `reify`: event times and windows.
 
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
 use crate::coder::Data;
+use crate::operator::erased::{Elements, Linked, OperatorFactory, Outputs, PortFactory};
+use crate::operator::link::StepIdentity;
 use crate::operator::map::{AssignWindows, Reified, Reify, Rewindow, WithTimestamps};
 use crate::pcollection::{PCollection, StepSpec};
 use crate::time::Timestamp;
@@ -25,7 +28,12 @@ impl<T: Data> PCollection<T> {
         let mut spec = StepSpec::new(name, "Window", Location::caller());
         spec.fingerprint = strategy.fingerprint();
         let problems = strategy.problems();
-        let mut windowed = self.add_operator(spec, |_| Rewindow);
+        let mut windowed: Self = if self.shape.is_assigned {
+            self.add_operator(spec, |_| Rewindow)
+        } else {
+            // Nothing to forget: the strategy alone goes on.
+            self.add_step(spec, Arc::new(Annotation::<T>::default()))
+        };
         windowed.pipeline.change(windowed.output.node, |node| {
             let hint = "correct the windowing".to_owned();
             node.problems.extend(problems.into_iter().map(|what| (what, hint.clone())));
@@ -65,5 +73,24 @@ impl<T: Data> PCollection<T> {
             self.add_operator(spec, move |_| AssignWindows::new(Arc::clone(&window_fn)));
         assigned.shape.is_assigned = true;
         assigned
+    }
+}
+
+/// A step that only says something about the collection: at run time there is nothing of it.
+struct Annotation<T>(PhantomData<fn(T)>);
+
+impl<T> Default for Annotation<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Data> OperatorFactory for Annotation<T> {
+    fn port(&self, _lifted: bool) -> Arc<dyn PortFactory> {
+        Elements::<T>::ops().forward_port()
+    }
+
+    fn build(&self, _lifted: bool, _step: StepIdentity, outputs: Outputs) -> Linked {
+        outputs.main
     }
 }

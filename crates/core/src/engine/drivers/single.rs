@@ -50,6 +50,7 @@ pub struct SingleDriver {
     tracker: StatusTracker,
     idle: Vec<bool>,
     wakes: Vec<Option<Timestamp>>,
+    trace: u64,
 }
 
 /// What a step of the driver found.
@@ -103,6 +104,7 @@ impl SingleDriver {
             tracker: StatusTracker::new(options.job.clone(), count, now),
             idle: vec![false; count],
             wakes: vec![None; count],
+            trace: 0,
         })
     }
 
@@ -125,6 +127,7 @@ impl SingleDriver {
         let budget = self.rng.usize(1..=BUDGET_MAX);
         let worker = &mut self.workers[index];
         let report = worker.step(now, budget)?;
+        self.trace = trace(self.trace, &(index, budget, now, report.progress, report.wake_at));
         self.coordinator.on_standing(index, worker.standing());
         self.wakes[index] = report.wake_at;
         self.idle[index] = !report.progress;
@@ -176,14 +179,25 @@ impl SingleDriver {
                     return Ok(self.status(JobState::Finished));
                 }
                 Outcome::Stuck => {
-                    let reasons = self.workers.iter().flat_map(Worker::waiting);
-                    let reasons: Vec<_> =
-                        reasons.map(|(path, _, reason)| format!("{path}: {reason}")).collect();
-                    let what = format!("nothing moves any more; {}", reasons.join("; "));
+                    let what = format!("nothing moves any more; {}", self.describe());
                     return Err(Error::Stopped(what));
                 }
             }
         }
+    }
+
+    /// Where everything stands, in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let now = self.clock.now();
+        let mut text = format!("at {now}, {:?}", self.coordinator);
+        for worker in &self.workers {
+            text.push_str(&format!("\n  {:?}", worker.standing()));
+            for (path, backlog, reason) in worker.waiting() {
+                text.push_str(&format!("\n    {path}: backlog {backlog:?}, {reason}"));
+            }
+        }
+        text
     }
 
     /// Asks all sources to stop.
@@ -202,9 +216,19 @@ impl SingleDriver {
         self.tracker.status(self.clock.now(), state, &self.metrics)
     }
 
+    /// A hash of everything that happened: equal seeds give equal traces.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.trace
+    }
+
     /// Number of the latest durable checkpoint.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.coordinator.status().epoch
     }
+}
+
+fn trace(before: u64, step: &impl std::hash::Hash) -> u64 {
+    crate::state::key_hash(&(before, crate::state::key_hash(step)))
 }
