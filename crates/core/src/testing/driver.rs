@@ -321,7 +321,9 @@ where
         let part: SnapshotPart = crate::coder::decode(&crate::coder::encode(&part)?)?;
         self.teardown()?;
         self.start(Some(Arc::new(RestoredState::new(vec![part]))), workers)?;
-        self.signal(&Signal::Watermark(self.watermark))
+        // Sources say again where they stand.
+        let has_watermark = self.watermark > Timestamp::MIN;
+        if has_watermark { self.signal(&Signal::Watermark(self.watermark)) } else { Ok(()) }
     }
 
     /// Tears the instances down.
