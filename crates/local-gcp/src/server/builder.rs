@@ -16,6 +16,7 @@ use super::connections::serve;
 use super::error::{Error, Result};
 use super::local::{LocalGcp, Parts};
 use super::mux::{self, Mux};
+use crate::bigquery::{self, BigQuery};
 use crate::clock::{Clock, SystemClock};
 use crate::journal::DataDirectory;
 use crate::proto::publisher::PublisherServer;
@@ -114,19 +115,21 @@ impl Builder {
             None => None,
         };
         let pubsub = self.pubsub(directory.as_deref())?;
-        let (rest, grpc) = self.routes(&pubsub);
+        let bigquery = self.bigquery(directory.as_deref())?;
+        let (rest, grpc) = self.routes(&pubsub, &bigquery);
         let shutdown = CancellationToken::new();
         let (address, grpc_address, mut tasks) = self.listen(rest, grpc, &shutdown).await?;
         tasks.push(tokio::spawn(pubsub.clone().run_timers()));
         if let Some(directory) = &directory {
-            let (directory, pubsub) = (Arc::clone(directory), pubsub.clone());
-            tasks.push(tokio::spawn(maintain(directory, pubsub, shutdown.clone())));
+            let services = (pubsub.clone(), bigquery.clone());
+            tasks.push(tokio::spawn(maintain(Arc::clone(directory), services, shutdown.clone())));
         }
         let scheduler = LocalScheduler::new(self.clock);
         Ok(LocalGcp::new(Parts {
             address,
             grpc_address,
             pubsub,
+            bigquery,
             scheduler,
             directory,
             shutdown,
@@ -142,16 +145,25 @@ impl Builder {
         })
     }
 
+    fn bigquery(&self, directory: Option<&DataDirectory>) -> Result<BigQuery> {
+        let clock = Arc::clone(&self.clock);
+        Ok(match directory {
+            Some(directory) => BigQuery::open(directory, clock)?,
+            None => BigQuery::in_memory(clock),
+        })
+    }
+
     /// The REST and the gRPC routes of all services.
-    fn routes(&self, pubsub: &PubSub) -> (Router, Router) {
+    fn routes(&self, pubsub: &PubSub, bigquery: &BigQuery) -> (Router, Router) {
         let publisher = PublisherServer::new(PublisherService::new(pubsub.clone()))
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.grpc_message_bytes_max);
         let subscriber = SubscriberServer::new(SubscriberService::new(pubsub.clone()))
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.grpc_message_bytes_max);
-        let grpc = Routes::new(publisher).add_service(subscriber);
-        let rest = pubsub::rest::router(pubsub.clone());
+        let (bigquery_rest, bigquery_write) = bigquery::service(bigquery);
+        let grpc = Routes::new(publisher).add_service(subscriber).add_service(bigquery_write);
+        let rest = pubsub::rest::router(pubsub.clone()).merge(bigquery_rest);
         (mux::rest(rest, self.http_body_bytes_max), grpc.into_axum_router())
     }
 
@@ -185,12 +197,17 @@ async fn bind(port: u16) -> Result<(TcpListener, SocketAddr)> {
 }
 
 /// Syncs and compacts the files until shutdown.
-async fn maintain(directory: Arc<DataDirectory>, pubsub: PubSub, shutdown: CancellationToken) {
+async fn maintain(
+    directory: Arc<DataDirectory>,
+    services: (PubSub, BigQuery),
+    shutdown: CancellationToken,
+) {
     while shutdown.run_until_cancelled(tokio::time::sleep(MAINTENANCE)).await.is_some() {
-        let (directory, pubsub) = (Arc::clone(&directory), pubsub.clone());
+        let (directory, (pubsub, bigquery)) = (Arc::clone(&directory), services.clone());
         let done = tokio::task::spawn_blocking(move || {
             directory.sync()?;
-            pubsub.compact()
+            pubsub.compact()?;
+            bigquery.compact()
         });
         if let Ok(Err(error)) = done.await {
             tracing::error!(

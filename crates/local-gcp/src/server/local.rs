@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::builder::Builder;
 use super::error::Result;
+use crate::bigquery::BigQuery;
 use crate::journal::DataDirectory;
 use crate::pubsub::PubSub;
 use crate::scheduler::LocalScheduler;
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     pub(super) address: SocketAddr,
     pub(super) grpc_address: SocketAddr,
     pub(super) pubsub: PubSub,
+    pub(super) bigquery: BigQuery,
     pub(super) scheduler: LocalScheduler,
     pub(super) directory: Option<Arc<DataDirectory>>,
     pub(super) shutdown: CancellationToken,
@@ -89,6 +91,12 @@ impl LocalGcp {
         &self.parts.pubsub
     }
 
+    /// BigQuery, in-process.
+    #[must_use]
+    pub fn bigquery(&self) -> &BigQuery {
+        &self.parts.bigquery
+    }
+
     /// The scheduler, which goes by the same clock.
     #[must_use]
     pub fn scheduler(&self) -> &LocalScheduler {
@@ -103,6 +111,7 @@ impl LocalGcp {
     pub async fn shutdown(mut self) -> Result<()> {
         self.parts.scheduler.shutdown().await;
         self.parts.pubsub.shut_down();
+        self.parts.bigquery.shut_down();
         self.parts.shutdown.cancel();
         for task in std::mem::take(&mut self.parts.tasks) {
             // A task that panicked has stopped too.
@@ -120,6 +129,7 @@ impl Drop for LocalGcp {
     fn drop(&mut self) {
         self.parts.scheduler.cancel();
         self.parts.pubsub.shut_down();
+        self.parts.bigquery.shut_down();
         self.parts.shutdown.cancel();
     }
 }

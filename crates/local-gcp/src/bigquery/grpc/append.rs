@@ -113,9 +113,9 @@ impl Connection {
         if path.is_empty() {
             return match &self.current {
                 None => refused("write_stream must be set in the first request of a connection"),
-                Some(_) if self.multiplexed => {
-                    refused("write_stream must be set in every request once a connection is multiplexed")
-                }
+                Some(_) if self.multiplexed => refused(
+                    "write_stream must be set in every request once a connection is multiplexed",
+                ),
                 Some(current) => Ok(current.clone()),
             };
         }
@@ -141,7 +141,9 @@ impl Connection {
         let schema = self.bigquery.read(|state| {
             state.write_stream(name)?;
             let table = state.table(&name.table);
-            table.map(|table| table.schema.clone()).ok_or_else(|| WriteError::table_not_found(&name.table))
+            table
+                .map(|table| table.schema.clone())
+                .ok_or_else(|| WriteError::table_not_found(&name.table))
         })?;
         let rows = self.decode(name, &schema, &request)?;
         self.bigquery.change(|state, now| state.append_rows(now, name, request.offset, rows))
@@ -158,17 +160,21 @@ impl Connection {
                 let writer = data.writer_schema.as_ref();
                 writer.and_then(|writer| writer.proto_descriptor.clone()).map(Format::Proto)
             }
-            Some(Rows::ArrowRows(data)) => {
-                data.writer_schema.as_ref().map(|writer| Format::Arrow(writer.serialized_schema.clone()))
-            }
+            Some(Rows::ArrowRows(data)) => data
+                .writer_schema
+                .as_ref()
+                .map(|writer| Format::Arrow(writer.serialized_schema.clone())),
             None => return Err(WriteError::invalid("The request holds no rows")),
         };
         if let Some(format) = given {
-            let known = self.writers.remove(name).map_or_else(|| schema.clone(), |writer| writer.known);
+            let known =
+                self.writers.remove(name).map_or_else(|| schema.clone(), |writer| writer.known);
             self.writers.insert(name.clone(), Writer { format, known, plan: None });
         }
         let Some(writer) = self.writers.get_mut(name) else {
-            return Err(WriteError::invalid("writer_schema must be set in the first request to a stream"));
+            return Err(WriteError::invalid(
+                "writer_schema must be set in the first request to a stream",
+            ));
         };
         match (&request.rows, &writer.format) {
             (Some(Rows::ProtoRows(data)), Format::Proto(_)) => {
@@ -181,7 +187,8 @@ impl Connection {
             }
             (Some(Rows::ArrowRows(data)), Format::Arrow(writer_schema)) => {
                 let batch = data.rows.as_ref().map(|rows| &rows.serialized_record_batch);
-                let batch = batch.ok_or_else(|| WriteError::invalid("The request holds no rows"))?;
+                let batch =
+                    batch.ok_or_else(|| WriteError::invalid("The request holds no rows"))?;
                 CheckedRows::from_batch(schema, &decode_arrow(writer_schema, batch)?, &name.path())
             }
             _ => Err(WriteError::invalid("The rows are of another format than the writer_schema")),
@@ -203,7 +210,11 @@ impl Connection {
 
 impl Writer {
     /// The plan of this writer's messages for the table's present schema.
-    fn plan(&mut self, schema: &TableSchema, name: &StreamName) -> Result<&MessagePlan, WriteError> {
+    fn plan(
+        &mut self,
+        schema: &TableSchema,
+        name: &StreamName,
+    ) -> Result<&MessagePlan, WriteError> {
         let Format::Proto(descriptor) = &self.format else {
             return Err(WriteError::invalid("The writer's rows are no protocol buffers"));
         };

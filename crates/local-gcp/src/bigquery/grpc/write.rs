@@ -105,7 +105,8 @@ impl BigQueryWrite for WriteService {
         let flush = || {
             let stream = parse_stream(&request.write_stream)?;
             let offset = request.offset;
-            let offset = offset.ok_or_else(|| WriteError::invalid("The offset to flush to must be set"))?;
+            let offset =
+                offset.ok_or_else(|| WriteError::invalid("The offset to flush to must be set"))?;
             self.bigquery.change(|state, now| state.flush_rows(now, &stream, offset))
         };
         answer(flush().map(|offset| proto::FlushRowsResponse { offset }))

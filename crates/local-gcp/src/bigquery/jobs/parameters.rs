@@ -30,7 +30,9 @@ fn read_parameter(given: &Json) -> Result<Parameter, ApiError> {
     let name = given["name"].as_str().unwrap_or_default().to_owned();
     let data_type = read_type(&given["parameterType"], 0)?;
     let value = read_value(&given["parameterValue"], &data_type).map_err(|text| {
-        ApiError::invalid(format!("Invalid value for parameter {name:?} of type {data_type}: {text}"))
+        ApiError::invalid(format!(
+            "Invalid value for parameter {name:?} of type {data_type}: {text}"
+        ))
     })?;
     Ok(Parameter { name, data_type, value })
 }
@@ -114,7 +116,8 @@ mod tests {
                 }},
             },
         ]);
-        let values: Vec<_> = read_parameters(&given).unwrap().0.into_iter().map(|it| it.value).collect();
+        let values: Vec<_> =
+            read_parameters(&given).unwrap().0.into_iter().map(|it| it.value).collect();
         let expected = vec![
             Value::Int64(7),
             Value::Null,

@@ -49,9 +49,9 @@ impl QueryRequest {
             return Err(ApiError::new(Reason::NotImplemented, message));
         }
         let dataset = &given["defaultDataset"];
-        let default_dataset = dataset["datasetId"].as_str().map(|id| {
-            DatasetName::new(dataset["projectId"].as_str().unwrap_or(project), id)
-        });
+        let default_dataset = dataset["datasetId"]
+            .as_str()
+            .map(|id| DatasetName::new(dataset["projectId"].as_str().unwrap_or(project), id));
         let options = QueryOptions {
             project: project.to_owned(),
             default_dataset,
@@ -67,12 +67,16 @@ impl QueryRequest {
 ///
 /// # Errors
 /// Those of the query.
-pub(crate) async fn run(bigquery: &BigQuery, request: QueryRequest) -> Result<QueryResult, ApiError> {
+pub(crate) async fn run(
+    bigquery: &BigQuery,
+    request: QueryRequest,
+) -> Result<QueryResult, ApiError> {
     let failed = |reason: &str| ApiError::new(Reason::InternalError, format!("The query {reason}"));
     let slot = SLOTS.acquire().await.map_err(|_| failed("was not admitted"))?;
     let (sender, receiver) = oneshot::channel();
     let bigquery = bigquery.clone();
-    let thread = std::thread::Builder::new().name("bigquery-query".to_owned()).stack_size(STACK_BYTES);
+    let thread =
+        std::thread::Builder::new().name("bigquery-query".to_owned()).stack_size(STACK_BYTES);
     let spawned = thread.spawn(move || {
         // Held here, so that a client that hung up does not let another query in early.
         let _slot = slot;

@@ -117,7 +117,9 @@ impl Jobs {
         let mut oldest = self.order.iter();
         while self.result_bytes > RESULT_BYTES_MAX {
             // The newest stays whatever its size: somebody is about to read it.
-            let Some(key) = oldest.next().filter(|key| Some(*key) != self.order.back()) else { return };
+            let Some(key) = oldest.next().filter(|key| Some(*key) != self.order.back()) else {
+                return;
+            };
             if let Some(job) = self.jobs.get_mut(key) {
                 self.result_bytes -= job.result_bytes();
                 if matches!(job.outcome, Outcome::Done(_)) {
@@ -132,7 +134,9 @@ impl Jobs {
     /// # Errors
     /// When there is none of this name, or it is in another location than the one given.
     pub(crate) fn get(&self, key: &JobKey, location: Option<&str>) -> Result<&Job, ApiError> {
-        let here = |job: &&Job| location.is_none_or(|location| location.eq_ignore_ascii_case(&job.location));
+        let here = |job: &&Job| {
+            location.is_none_or(|location| location.eq_ignore_ascii_case(&job.location))
+        };
         self.jobs.get(key).filter(here).ok_or_else(|| {
             let message = format!("Not found: Job {}:{}", key.project, key.id);
             ApiError::new(Reason::NotFound, message)
@@ -157,7 +161,12 @@ impl Jobs {
     }
 
     /// The job that a request of this id made before, if it is not long ago.
-    pub(crate) fn of_request(&mut self, now: Timestamp, project: &str, request: &str) -> Option<&Job> {
+    pub(crate) fn of_request(
+        &mut self,
+        now: Timestamp,
+        project: &str,
+        request: &str,
+    ) -> Option<&Job> {
         self.requests.retain(|_, (at, _)| now.since(*at) <= REQUEST_KEPT);
         let (_, key) = self.requests.get(&(project.to_owned(), request.to_owned()))?;
         self.jobs.get(key)

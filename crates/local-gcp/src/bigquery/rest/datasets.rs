@@ -83,7 +83,8 @@ pub(super) async fn list(
 /// The short form of a dataset in lists.
 fn list_entry(dataset: &Dataset) -> Json {
     let mut entry = resource(dataset);
-    const SHORT: [&str; 6] = ["kind", "id", "datasetReference", "labels", "friendlyName", "location"];
+    const SHORT: [&str; 6] =
+        ["kind", "id", "datasetReference", "labels", "friendlyName", "location"];
     if let Json::Object(fields) = &mut entry {
         fields.retain(|name, _| SHORT.contains(&name.as_str()));
     }
@@ -113,9 +114,8 @@ pub(super) async fn update(
 ) -> Answer {
     let name = DatasetName::new(project, dataset);
     let properties = properties::of_resource(body);
-    let dataset = bigquery.change(|state, now| {
-        state.update_dataset(now, &name, if_match(&headers), properties)
-    })?;
+    let dataset = bigquery
+        .change(|state, now| state.update_dataset(now, &name, if_match(&headers), properties))?;
     ok(resource(&dataset))
 }
 

@@ -49,7 +49,9 @@ fn resource(job: &Job) -> Json {
         resource["status"]["errorResult"] = error_item(error);
         resource["status"]["errors"] = json!([error_item(error)]);
     }
-    if let Outcome::Done(result) = &job.outcome && is_dry_run(&job.configuration) {
+    if let Outcome::Done(result) = &job.outcome
+        && is_dry_run(&job.configuration)
+    {
         resource["statistics"]["query"]["schema"] = schema::to_json(&result.schema);
     }
     resource
@@ -142,7 +144,9 @@ fn query_answer(job: &Job, body: &Json) -> Answer {
         answer["jobReference"] = reference(job);
         answer["queryId"] = job.key.id.clone().into();
     }
-    let limit = body["maxResults"].as_u64().unwrap_or(PAGE_ROWS_MAX);
+    // Wrapped integers come as numbers or as texts.
+    let limit = &body["maxResults"];
+    let limit = limit.as_u64().or_else(|| limit.as_str()?.parse().ok()).unwrap_or(PAGE_ROWS_MAX);
     add_rows(&mut answer, result, 0, limit, format);
     ok(answer)
 }
@@ -155,13 +159,16 @@ pub(super) async fn insert(
 ) -> Answer {
     let body = Json::Object(body);
     let mut configuration = body["configuration"].clone();
-    let other = ["load", "extract", "copy"].into_iter().find(|kind| !configuration[*kind].is_null());
+    let other =
+        ["load", "extract", "copy"].into_iter().find(|kind| !configuration[*kind].is_null());
     if let Some(kind) = other {
         let message = format!("A {kind} job is not supported by this local BigQuery");
         return Err(ApiError::new(Reason::NotImplemented, message));
     }
     if !configuration["query"].is_object() {
-        return Err(ApiError::invalid("Job configuration must contain exactly one job-specific configuration object (e.g., query, load, extract, spark), but there were 0: "));
+        return Err(ApiError::invalid(
+            "Job configuration must contain exactly one job-specific configuration object (e.g., query, load, extract, spark), but there were 0: ",
+        ));
     }
     let now = bigquery.now();
     let dry_run = is_dry_run(&configuration);
@@ -187,7 +194,12 @@ pub(super) async fn insert(
     ok(resource(&job))
 }
 
-fn find(bigquery: &BigQuery, project: String, id: String, params: &Params) -> Result<Job, ApiError> {
+fn find(
+    bigquery: &BigQuery,
+    project: String,
+    id: String,
+    params: &Params,
+) -> Result<Job, ApiError> {
     bigquery.jobs().get(&JobKey { project, id }, params.text("location")).cloned()
 }
 

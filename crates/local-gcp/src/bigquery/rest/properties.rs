@@ -22,7 +22,8 @@ const MANAGED: &[&str] = &[
 
 /// The free fields of a resource; those set to null are left out.
 pub(super) fn of_resource(resource: Map<String, Json>) -> Map<String, Json> {
-    let free = |(name, value): &(String, Json)| !MANAGED.contains(&name.as_str()) && !value.is_null();
+    let free =
+        |(name, value): &(String, Json)| !MANAGED.contains(&name.as_str()) && !value.is_null();
     let mut fields: Map<String, Json> = resource.into_iter().filter(free).collect();
     if let Some(Json::Object(labels)) = fields.get_mut("labels") {
         labels.retain(|_, value| !value.is_null());
@@ -68,7 +69,8 @@ mod tests {
             "friendlyName": "new",
             "labels": {"a": null, "c": "3"},
         }));
-        let expected = object(json!({"friendlyName": "new", "labels": {"b": "2", "c": "3"}, "x": 1}));
+        let expected =
+            object(json!({"friendlyName": "new", "labels": {"b": "2", "c": "3"}, "x": 1}));
         assert_eq!(patched(old, patch), expected);
     }
 }

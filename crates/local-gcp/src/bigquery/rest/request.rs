@@ -38,7 +38,8 @@ impl Params {
     /// When it is no number, or negative.
     pub(super) fn count(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let parse = |text: &str| {
-            text.parse().map_err(|_| ApiError::invalid(format!("Invalid value for {name}: {text:?}")))
+            text.parse()
+                .map_err(|_| ApiError::invalid(format!("Invalid value for {name}: {text:?}")))
         };
         self.text(name).map(parse).transpose()
     }
@@ -82,7 +83,8 @@ pub(super) fn if_match(headers: &HeaderMap) -> Option<&str> {
 /// When the token is none of ours.
 pub(super) fn page_start(token: Option<&str>) -> Result<u64, ApiError> {
     let Some(token) = token else { return Ok(0) };
-    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded =
+        URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     decoded
         .and_then(|text| text.strip_prefix("row:")?.parse().ok())
         .ok_or_else(|| ApiError::invalid(format!("Invalid page token {token:?}")))
@@ -97,7 +99,10 @@ pub(super) fn page_token(start: u64) -> String {
 ///
 /// # Errors
 /// When a paging parameter is malformed.
-pub(super) fn page<T>(items: Vec<T>, params: &Params) -> Result<(Vec<T>, Option<String>), ApiError> {
+pub(super) fn page<T>(
+    items: Vec<T>,
+    params: &Params,
+) -> Result<(Vec<T>, Option<String>), ApiError> {
     /// Entries of a page unless the client wants fewer.
     const PAGE_DEFAULT: u64 = 1_000;
     let start = page_start(params.text("pageToken"))?;

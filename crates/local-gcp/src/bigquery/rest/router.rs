@@ -12,10 +12,8 @@ use crate::bigquery::handle::BigQuery;
 
 /// The routes of a BigQuery, all below `/bigquery/v2`.
 pub(crate) fn router(bigquery: BigQuery) -> Router {
-    let dataset = get(datasets::get)
-        .patch(datasets::patch)
-        .put(datasets::update)
-        .delete(datasets::delete);
+    let dataset =
+        get(datasets::get).patch(datasets::patch).put(datasets::update).delete(datasets::delete);
     let table = get(tables::get).patch(tables::patch).put(tables::update).delete(tables::delete);
     let project = Router::new()
         .route("/datasets", get(datasets::list).post(datasets::insert))

@@ -58,7 +58,8 @@ fn fields_from_json(json: &Json, depth: usize) -> Result<Vec<Field>, ApiError> {
 
 fn field_from_json(json: &Json, depth: usize) -> Result<Field, ApiError> {
     let text = |name: &str| json[name].as_str().map(str::to_owned);
-    let name = text("name").ok_or_else(|| ApiError::invalid("A field of the schema has no name"))?;
+    let name =
+        text("name").ok_or_else(|| ApiError::invalid("A field of the schema has no name"))?;
     let type_name = text("type").unwrap_or_default();
     let field_type = match type_name.to_ascii_uppercase().as_str() {
         "RECORD" | "STRUCT" => FieldType::Struct(fields_from_json(&json["fields"], depth + 1)?),
@@ -76,7 +77,9 @@ fn field_from_json(json: &Json, depth: usize) -> Result<Field, ApiError> {
         "REQUIRED" => Mode::Required,
         "REPEATED" => Mode::Repeated,
         other => {
-            return Err(ApiError::invalid(format!("Invalid value for mode: {other} is not a valid value")));
+            return Err(ApiError::invalid(format!(
+                "Invalid value for mode: {other} is not a valid value"
+            )));
         }
     };
     // Numbers come as texts or as numbers.
@@ -88,7 +91,8 @@ fn field_from_json(json: &Json, depth: usize) -> Result<Field, ApiError> {
     let number = |key: &str| {
         number(key).map_err(|()| ApiError::invalid(format!("Field {name}: invalid {key}")))
     };
-    let (max_length, precision, scale) = (number("maxLength")?, number("precision")?, number("scale")?);
+    let (max_length, precision, scale) =
+        (number("maxLength")?, number("precision")?, number("scale")?);
     let mut field = Field::new(name.clone(), field_type, mode);
     field.description = text("description");
     field.default_value_expression = text("defaultValueExpression");
@@ -132,6 +136,8 @@ mod tests {
         assert!(error(json!({"name": "a", "type": "TEXT"})).contains("TEXT is not a valid value"));
         assert!(error(json!({"name": "a", "type": "INTERVAL"})).contains("not supported"));
         assert!(error(json!({"name": "a", "type": "STRING", "mode": "MANY"})).contains("MANY"));
-        assert!(error(json!({"name": "a", "type": "STRING", "maxLength": "x"})).contains("maxLength"));
+        assert!(
+            error(json!({"name": "a", "type": "STRING", "maxLength": "x"})).contains("maxLength")
+        );
     }
 }

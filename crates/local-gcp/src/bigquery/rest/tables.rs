@@ -53,7 +53,13 @@ fn resource(state: &state::State, table: &Table) -> Json {
 
 /// Refuses resources that are no plain tables.
 fn check_plain(body: &Map<String, Json>) -> Result<(), ApiError> {
-    let special = ["view", "materializedView", "externalDataConfiguration", "snapshotDefinition", "cloneDefinition"];
+    let special = [
+        "view",
+        "materializedView",
+        "externalDataConfiguration",
+        "snapshotDefinition",
+        "cloneDefinition",
+    ];
     match special.iter().find(|field| body.get(**field).is_some_and(|value| !value.is_null())) {
         Some(field) => {
             let message = format!("A table with {field} is not supported by this local BigQuery");
@@ -113,8 +119,15 @@ pub(super) async fn list(
 /// The short form of a table in lists.
 fn list_entry(state: &state::State, table: &Table) -> Json {
     const LONG: [&str; 9] = [
-        "etag", "selfLink", "schema", "numRows", "numBytes", "numLongTermBytes", "location",
-        "lastModifiedTime", "description",
+        "etag",
+        "selfLink",
+        "schema",
+        "numRows",
+        "numBytes",
+        "numLongTermBytes",
+        "location",
+        "lastModifiedTime",
+        "description",
     ];
     let mut entry = resource(state, table);
     if let Json::Object(fields) = &mut entry {
@@ -228,7 +241,10 @@ fn read_page(state: &state::State, name: &TableName, start: u64, limit: u64) -> 
 }
 
 /// The columns named in `selectedFields`, in the table's order; all if there are none.
-fn selected_columns(schema: &TableSchema, fields: Option<&str>) -> Result<Option<Vec<usize>>, ApiError> {
+fn selected_columns(
+    schema: &TableSchema,
+    fields: Option<&str>,
+) -> Result<Option<Vec<usize>>, ApiError> {
     let Some(fields) = fields else { return Ok(None) };
     let mut columns = Vec::new();
     for field in fields.split(',').map(str::trim) {

@@ -1,8 +1,8 @@
 //! Faults on request: what tests of clients need to see them retry.
 
 use crate::bigquery::error::WriteError;
-use crate::status::Code;
 use crate::clock::Timestamp;
+use crate::status::Code;
 
 /// For how long appends are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
