@@ -97,7 +97,8 @@ impl SimQueue {
     /// Leases up to `count` messages in random order.
     fn pull(&self, count: usize, now: Timestamp) -> Vec<SimMessage> {
         let state = &mut *self.lock();
-        let is_ready = |(id, (_, from)): (&u64, &(SimMessage, Timestamp))| (*from <= now).then_some(*id);
+        let is_ready =
+            |(id, (_, from)): (&u64, &(SimMessage, Timestamp))| (*from <= now).then_some(*id);
         let mut ready: Vec<u64> = state.pending.iter().filter_map(is_ready).collect();
         let percent = state.faults.duplicate_percent;
         if percent > 0 && !state.pending.is_empty() && state.rng.u8(0..100) < percent {
@@ -144,6 +145,8 @@ impl SimQueue {
 struct Known {
     /// Messages handed out whose acknowledgement is not confirmed, and in front of which cut of their reader they were.
     handed_out: BTreeMap<u64, (Timestamp, u64)>,
+    /// Readers opened in this life.
+    readers: usize,
 }
 
 /// Reads a [`SimQueue`] exactly once.
@@ -151,13 +154,21 @@ struct Known {
 pub struct SimQueueSource {
     queue: SimQueue,
     known: Arc<Mutex<Known>>,
+    releases: bool,
 }
 
 impl SimQueueSource {
     /// A source for one life of a job: make a new one, and a new pipeline with it, for each.
     #[must_use]
     pub fn new(queue: &SimQueue) -> Self {
-        Self { queue: queue.clone(), known: Arc::default() }
+        Self { queue: queue.clone(), known: Arc::default(), releases: false }
+    }
+
+    /// Ends all leases, and forgets what was handed out, when a new life of the job opens the source.
+    #[must_use]
+    pub fn releasing_on_open(mut self) -> Self {
+        self.releases = true;
+        self
     }
 }
 
@@ -180,8 +191,17 @@ impl Source for SimQueueSource {
         Ok(vec![QueueResidual::default(); desired])
     }
 
-    fn reader(&self, residual: QueueResidual, _ctx: &IoContext) -> Result<SimQueueReader, BoxError> {
+    fn reader(&self, residual: QueueResidual, ctx: &IoContext) -> Result<SimQueueReader, BoxError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.releases {
+            // Readers of the life before are gone: what they handed out and did not checkpoint is new again.
+            self.queue.lock().pending.values_mut().for_each(|(_, from)| *from = Timestamp::MIN);
+            known.readers += 1;
+            if known.readers > ctx.workers {
+                known.readers = 1;
+                known.handed_out.clear();
+            }
+        }
         let mine: BTreeSet<u64> = residual.unconfirmed.iter().map(|(id, _)| *id).collect();
         known.handed_out.extend(residual.unconfirmed.into_iter().map(|(id, at)| (id, (at, 0))));
         Ok(SimQueueReader {

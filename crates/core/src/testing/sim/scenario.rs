@@ -112,12 +112,16 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(rows) => write!(formatter, "{} rows are lost, such as {:?}", rows.len(), rows.first()),
+            Self::Lost(rows) => {
+                write!(formatter, "{} rows are lost, such as {:?}", rows.len(), rows.first())
+            }
             Self::Doubled(rows) => {
                 write!(formatter, "{} rows are doubled, such as {:?}", rows.len(), rows.first())
             }
             Self::Stuck(why) => write!(formatter, "the job did not come to rest: {why}"),
-            Self::EpochWentBack(from, to) => write!(formatter, "the epoch went from {from} back to {to}"),
+            Self::EpochWentBack(from, to) => {
+                write!(formatter, "the epoch went from {from} back to {to}")
+            }
             Self::CannotRestart(why) => write!(formatter, "the job cannot restart: {why}"),
         }
     }
@@ -239,7 +243,9 @@ impl World {
     fn live(&mut self, steps: Option<usize>) -> Result<End, Violation> {
         self.lives += 1;
         let pipeline = self.pipeline();
-        let graph = pipeline.checked_graph().map_err(|error| Violation::CannotRestart(error.to_string()))?;
+        let graph = pipeline
+            .checked_graph()
+            .map_err(|error| Violation::CannotRestart(error.to_string()))?;
         let store = match DirectoryStore::on(self.disk.clone(), "simulated disk") {
             Ok(store) => Arc::new(store),
             Err(error) => return Ok(End::Failed(error)),
@@ -278,7 +284,10 @@ impl World {
         }
         self.trace = crate::state::key_hash(&(self.trace, driver.trace()));
         if steps.is_none() && matches!(end, Ok(End::Crashed)) {
-            return Err(Violation::Stuck(format!("{STEPS_MAX} steps were not enough; {}", driver.describe())));
+            return Err(Violation::Stuck(format!(
+                "{STEPS_MAX} steps were not enough; {}",
+                driver.describe()
+            )));
         }
         end
     }
