@@ -42,7 +42,8 @@ impl DeadLetter {
         window: Option<Window>,
     ) -> Self {
         let rejected = cause.downcast_ref::<Rejected>();
-        let bytes = rejected.map_or_else(|| original_bytes(element), |rejected| rejected.bytes.clone());
+        let bytes =
+            rejected.map_or_else(|| original_bytes(element), |rejected| rejected.bytes.clone());
         let reasons = reason_chain(&**cause);
         Self { step: step.to_owned(), bytes, reasons, attempt: 1, event_time, window }
     }

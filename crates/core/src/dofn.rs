@@ -149,7 +149,11 @@ pub struct ProcessContext<'a, Out> {
 
 impl<'a, Out: Data> ProcessContext<'a, Out> {
     /// A context for driving a [`DoFn`] by hand: what it emits collects in `batch` and in `tagged`.
-    pub fn new(batch: &'a mut Batch<Out>, tagged: &'a mut dyn TaggedOutputs, timestamp: Timestamp) -> Self {
+    pub fn new(
+        batch: &'a mut Batch<Out>,
+        tagged: &'a mut dyn TaggedOutputs,
+        timestamp: Timestamp,
+    ) -> Self {
         let now = timestamp;
         Self { batch, tagged, timestamp, at: None, now, watermark: Timestamp::MIN, failure: None }
     }
@@ -216,7 +220,11 @@ impl<'a, Out: Data> ProcessContext<'a, Out> {
 
 fn wrong_type<T>(tag: &OutputTag<T>) -> BoxError {
     let of = std::any::type_name::<T>();
-    format!("output {:?} was read with another type than `{of}`, with which it is emitted to", tag.name).into()
+    format!(
+        "output {:?} was read with another type than `{of}`, with which it is emitted to",
+        tag.name
+    )
+    .into()
 }
 
 impl<Out> fmt::Debug for ProcessContext<'_, Out> {

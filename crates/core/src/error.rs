@@ -101,7 +101,8 @@ impl Problem {
 fn list(problems: &[Problem]) -> String {
     let mut text = String::new();
     for problem in problems {
-        let _ = write!(text, "\n  step {:?} ({}): {}", problem.step, problem.location, problem.what);
+        let _ =
+            write!(text, "\n  step {:?} ({}): {}", problem.step, problem.location, problem.what);
         if !problem.hint.is_empty() {
             let _ = write!(text, "\n    hint: {}", problem.hint);
         }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use crate::coder::Data;
 use crate::graph::{Body, Node, OutputRef, OutputSpec, Reading};
 use crate::operator::Operator;
-use crate::operator::erased::{
-    Elements, Linked, OperatorFactory, Outputs, PortFactory, link_step,
-};
+use crate::operator::erased::{Elements, Linked, OperatorFactory, Outputs, PortFactory, link_step};
 use crate::operator::link::StepIdentity;
 use crate::pipeline::Pipeline;
 use crate::windowing::{GlobalWindows, WindowingStrategy};
@@ -166,7 +164,11 @@ impl<T: Data> PCollection<T> {
             fingerprint: format!("{} {}", spec.kind, spec.fingerprint),
             problems: Vec::new(),
         });
-        PCollection::new(self.pipeline.clone(), OutputRef { node: id, output: 0 }, self.shape.clone())
+        PCollection::new(
+            self.pipeline.clone(),
+            OutputRef { node: id, output: 0 },
+            self.shape.clone(),
+        )
     }
 
     /// Adds a step that runs on the worker its input is on.

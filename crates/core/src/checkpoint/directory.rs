@@ -28,8 +28,9 @@ impl DirectoryStore<OsDisk> {
     /// When it cannot be created, or another process uses it.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
         let place = directory.as_ref().display().to_string();
-        let disk = OsDisk::open(directory.as_ref())
-            .map_err(|cause| Error::checkpoint(format!("cannot open directory {place:?}"), cause))?;
+        let disk = OsDisk::open(directory.as_ref()).map_err(|cause| {
+            Error::checkpoint(format!("cannot open directory {place:?}"), cause)
+        })?;
         Self::on(disk, &place)
     }
 }
@@ -52,7 +53,9 @@ impl<D: Disk> DirectoryStore<D> {
     }
 
     fn failed<'a>(&'a self, action: &'a str, name: &'a str) -> impl Fn(io::Error) -> Error + 'a {
-        move |cause| Error::checkpoint(format!("cannot {action} {name:?} in {:?}", self.place), cause)
+        move |cause| {
+            Error::checkpoint(format!("cannot {action} {name:?} in {:?}", self.place), cause)
+        }
     }
 }
 

@@ -61,9 +61,8 @@ impl Manifest {
             let then = self.steps.get(step);
             match (then, now.get(step)) {
                 (Some(_), None) => differences.push(format!("step {step:?} has state and is gone")),
-                (Some(then), Some(now)) if then != now => differences.push(format!(
-                    "step {step:?} has changed: it was «{then}» and is «{now}» now"
-                )),
+                (Some(then), Some(now)) if then != now => differences
+                    .push(format!("step {step:?} has changed: it was «{then}» and is «{now}» now")),
                 _ => {}
             }
         }
@@ -120,7 +119,8 @@ pub fn save(
 /// Removes what no kept checkpoint needs. That it fails is no harm: the next one tries again.
 fn remove_old(store: &dyn CheckpointStore, latest: Epoch) {
     let Ok(names) = store.list() else { return };
-    let manifests: Vec<Epoch> = names.iter().filter_map(|name| epoch_of(name, "manifest-")).collect();
+    let manifests: Vec<Epoch> =
+        names.iter().filter_map(|name| epoch_of(name, "manifest-")).collect();
     let Some(&oldest_kept) = manifests.iter().rev().filter(|&&epoch| epoch <= latest).nth(KEPT - 1)
     else {
         return;

@@ -275,7 +275,9 @@ impl Job {
                     .thread_name("millstream-io")
                     .enable_all()
                     .build()
-                    .map_err(|cause| Error::invalid("the I/O runtime could not be started", cause))?;
+                    .map_err(|cause| {
+                        Error::invalid("the I/O runtime could not be started", cause)
+                    })?;
                 (runtime.handle().clone(), Some(runtime))
             }
         };
@@ -295,7 +297,11 @@ impl Job {
             }
             self.restarts += 1;
             let error_chain = error.chain().join(": ");
-            tracing::warn!(error = error_chain, attempt = self.restarts, "restarting from the latest checkpoint");
+            tracing::warn!(
+                error = error_chain,
+                attempt = self.restarts,
+                "restarting from the latest checkpoint"
+            );
             let doubled = u32::try_from(self.restarts - 1).unwrap_or(u32::MAX).min(6);
             std::thread::park_timeout(RESTART_BACKOFF * 2_u32.pow(doubled));
         }
@@ -336,7 +342,8 @@ impl Job {
         status.checkpoint = checkpoint.clone();
         for (path, backlog, reason) in waiting {
             if let Some(step) = status.steps.iter_mut().find(|step| *step.path == **path) {
-                step.backlog = backlog.map(|count| count + step.backlog.unwrap_or(0)).or(step.backlog);
+                step.backlog =
+                    backlog.map(|count| count + step.backlog.unwrap_or(0)).or(step.backlog);
                 step.watermark_reason.clone_from(reason);
             }
         }

@@ -23,8 +23,14 @@ pub enum Order {
 
 #[derive(Debug)]
 enum Phase {
-    Running { next_at: Timestamp },
-    Cutting { barrier: Barrier, since: Timestamp, parts: Vec<Option<SnapshotPart>> },
+    Running {
+        next_at: Timestamp,
+    },
+    Cutting {
+        barrier: Barrier,
+        since: Timestamp,
+        parts: Vec<Option<SnapshotPart>>,
+    },
     /// The last checkpoint is durable.
     Ended,
 }

@@ -179,13 +179,22 @@ fn table(status: &Status) -> String {
     ));
     for step in &status.steps {
         let path = if step.path.len() > width {
-            let cut = step.path.char_indices().rev().map(|(at, _)| at).find(|at| step.path.len() - at >= width - 1);
+            let cut = step
+                .path
+                .char_indices()
+                .rev()
+                .map(|(at, _)| at)
+                .find(|at| step.path.len() - at >= width - 1);
             format!("…{}", &step.path[cut.unwrap_or(0)..])
         } else {
             step.path.clone()
         };
         let traffic = if step.bytes > 0 { bytes(step.bytes_rate) } else { "-".to_owned() };
-        let busy = if step.busy_share > 0.0 { format!("{:.0} %", step.busy_share * 100.0) } else { "-".to_owned() };
+        let busy = if step.busy_share > 0.0 {
+            format!("{:.0} %", step.busy_share * 100.0)
+        } else {
+            "-".to_owned()
+        };
         text.push_str(&row(
             [
                 &path,
@@ -206,7 +215,8 @@ fn table(status: &Status) -> String {
 
 /// One line: how much comes in and goes out.
 fn line(status: &Status) -> String {
-    let sources = || status.steps.iter().filter(|step| step.records_in == 0 && step.records_out > 0);
+    let sources =
+        || status.steps.iter().filter(|step| step.records_in == 0 && step.records_out > 0);
     let read: f64 = sources().map(|step| step.records_out_rate).sum();
     let total: u64 = sources().map(|step| step.records_out).sum();
     let errors: u64 = status.steps.iter().map(|step| step.errors).sum();
@@ -229,7 +239,8 @@ pub fn summary(status: &Status) -> String {
         width,
     ));
     for step in &status.steps {
-        let rate = if status.seconds > 0.0 { as_f64(step.records_out) / status.seconds } else { 0.0 };
+        let rate =
+            if status.seconds > 0.0 { as_f64(step.records_out) / status.seconds } else { 0.0 };
         let traffic = if step.bytes > 0 { bytes(as_f64(step.bytes)) } else { "-".to_owned() };
         text.push_str(&row(
             [

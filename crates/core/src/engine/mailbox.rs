@@ -92,7 +92,10 @@ impl Receiver {
 
 impl std::fmt::Debug for Sender {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Sender").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Sender")
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
     }
 }
 

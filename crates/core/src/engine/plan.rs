@@ -77,8 +77,13 @@ impl Plan {
     /// Plans `graph` for `workers` workers.
     #[must_use]
     pub fn new(graph: Graph, workers: usize) -> Self {
-        let mut plan =
-            Self { workers, stages: Vec::new(), edges: Vec::new(), readers: BTreeMap::new(), graph };
+        let mut plan = Self {
+            workers,
+            stages: Vec::new(),
+            edges: Vec::new(),
+            readers: BTreeMap::new(),
+            graph,
+        };
         let roots = (0..plan.graph.nodes().len()).filter(|&node| plan.starts_stage(node));
         let stage = |root| StagePlan { root, inputs: Vec::new() };
         plan.stages = roots.map(stage).collect();

@@ -85,8 +85,7 @@ impl InputStage {
     /// A stage with `root`, fed through `receivers`.
     #[must_use]
     pub fn new(step: StepIdentity, root: Box<dyn StageRoot>, receivers: Vec<Receiver>) -> Self {
-        let channel =
-            |receiver| Channel { receiver, watermark: Timestamp::MIN, is_cut: false };
+        let channel = |receiver| Channel { receiver, watermark: Timestamp::MIN, is_cut: false };
         Self {
             step,
             root,
@@ -119,7 +118,12 @@ impl InputStage {
         Ok(round)
     }
 
-    fn take_messages(&mut self, budget: usize, ctx: &mut StageContext, round: &mut Round) -> Result<()> {
+    fn take_messages(
+        &mut self,
+        budget: usize,
+        ctx: &mut StageContext,
+        round: &mut Round,
+    ) -> Result<()> {
         let mut left = budget;
         let mut fed = false;
         while left > 0 && !ctx.full && self.pending.is_none() && !self.root.is_blocked() {
@@ -199,7 +203,8 @@ impl InputStage {
 
     fn watermark_reason(&self) -> String {
         let slowest = self.channels.iter().enumerate().min_by_key(|(_, channel)| channel.watermark);
-        slowest.map_or_else(String::new, |(index, _)| format!("input channel {index} is the slowest"))
+        slowest
+            .map_or_else(String::new, |(index, _)| format!("input channel {index} is the slowest"))
     }
 }
 
@@ -399,7 +404,9 @@ impl Stage {
     #[must_use]
     pub fn backlog(&self) -> Option<u64> {
         match self {
-            Self::Input(stage) => Some(stage.channels.iter().map(|channel| channel.receiver.queued()).sum()),
+            Self::Input(stage) => {
+                Some(stage.channels.iter().map(|channel| channel.receiver.queued()).sum())
+            }
             Self::Source(stage) => stage.task.backlog().records,
         }
     }

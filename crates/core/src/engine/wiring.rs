@@ -138,7 +138,12 @@ fn queues(plan: &Plan, wakers: &[WorkerWaker]) -> (Queues<Sender>, Queues<Receiv
 }
 
 impl Wiring<'_> {
-    fn build_stage(&mut self, stage: usize, worker: usize, restrictions: &[Vec<Vec<u8>>]) -> Result<Stage> {
+    fn build_stage(
+        &mut self,
+        stage: usize,
+        worker: usize,
+        restrictions: &[Vec<Vec<u8>>],
+    ) -> Result<Stage> {
         let root = self.plan.stages[stage].root;
         let step = self.identity(root, worker);
         let node = self.plan.graph.node(root);
@@ -147,8 +152,14 @@ impl Wiring<'_> {
                 let head = self.build_output(OutputRef { node: root, output: 0 }, worker);
                 let share = Share { worker, workers: self.plan.workers };
                 let mine = restrictions[root].iter().enumerate();
-                let mine = mine.filter(|(index, _)| share.takes(*index)).map(|(_, one)| one.clone());
-                let task = factory.task(step.clone(), self.io_context(root, worker), mine.collect(), head)?;
+                let mine =
+                    mine.filter(|(index, _)| share.takes(*index)).map(|(_, one)| one.clone());
+                let task = factory.task(
+                    step.clone(),
+                    self.io_context(root, worker),
+                    mine.collect(),
+                    head,
+                )?;
                 return Ok(Stage::Source(SourceStage::new(step, task)));
             }
             Body::Sink(factory) => {
@@ -214,7 +225,11 @@ impl Wiring<'_> {
         }
         // Its counts are not the combine's: elements that came in, not accumulators.
         let path = format!("{}/PreCombine{edge}", self.plan.graph.node(root).path);
-        let step = StepIdentity { path: path.into(), counters: Arc::default(), ..self.identity(root, worker) };
+        let step = StepIdentity {
+            path: path.into(),
+            counters: Arc::default(),
+            ..self.identity(root, worker)
+        };
         factory.lift(step, writer).expect("a factory that can lift does")
     }
 
@@ -238,4 +253,3 @@ impl Wiring<'_> {
         }
     }
 }
-

@@ -149,7 +149,9 @@ impl Worker {
 
     /// What waits in front of each stage, and why its watermark stands where it does, by the path of its root.
     pub fn waiting(&self) -> impl Iterator<Item = (&Arc<str>, Option<u64>, String)> {
-        self.stages.iter().map(|stage| (&stage.step().path, stage.backlog(), stage.watermark_reason()))
+        self.stages
+            .iter()
+            .map(|stage| (&stage.step().path, stage.backlog(), stage.watermark_reason()))
     }
 
     /// Takes everything down. Errors cannot be reported any more and are ignored.

@@ -44,7 +44,8 @@ fn unread_failures(graph: &Graph, id: NodeId, node: &Node, problems: &mut Vec<Pr
     for (output, spec) in node.outputs.iter().enumerate() {
         let is_read = !graph.readers(OutputRef { node: id, output }).is_empty();
         if spec.reading == Reading::Required && !is_read {
-            let what = format!("nobody reads its {} output, so what fails would be lost", spec.name);
+            let what =
+                format!("nobody reads its {} output, so what fails would be lost", spec.name);
             let hint = "write it to a sink, or call `.ignore(\"why\")` on it";
             problems.push(Problem::new(&*node.path, &*node.location, what, hint));
         }
@@ -55,7 +56,8 @@ fn grouping(node: &Node, problems: &mut Vec<Problem>) {
     let Some(strategy) = &node.grouping else { return };
     if node.is_unbounded && strategy.needs_bounded_input() {
         let what = "it groups unbounded input in the global window under the default trigger, which never fires";
-        let hint = "apply `window` with fixed, sliding or session windows before it, or set a trigger";
+        let hint =
+            "apply `window` with fixed, sliding or session windows before it, or set a trigger";
         problems.push(Problem::new(&*node.path, &*node.location, what, hint));
     }
 }

@@ -56,6 +56,7 @@ fn publish_step(job: &str, step: &StepStatus) {
     gauge!(name::WATERMARK_LAG, "job" => job.to_owned(), "step" => step.path.clone()).set(lag);
     gauge!(name::BUSY, "job" => job.to_owned(), "step" => step.path.clone()).set(step.busy_share);
     if let Some(backlog) = step.backlog {
-        gauge!(name::BACKLOG, "job" => job.to_owned(), "step" => step.path.clone()).set(backlog as f64);
+        gauge!(name::BACKLOG, "job" => job.to_owned(), "step" => step.path.clone())
+            .set(backlog as f64);
     }
 }

@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn rates_are_taken_since_the_status_before() {
         let start = Timestamp::from_secs(100);
-        let steps = [StepMetrics::new("Read".into(), 1, true), StepMetrics::new("Hop".into(), 1, false)];
+        let steps =
+            [StepMetrics::new("Read".into(), 1, true), StepMetrics::new("Hop".into(), 1, false)];
         let mut tracker = StatusTracker::new("job", 1, start);
         steps[0].workers[0].add(Counter::RecordsOut, 1_000);
         let first = tracker.status(Timestamp::from_secs(102), JobState::Running, &steps);

@@ -41,7 +41,11 @@ impl<K: Key> Deduplicate<K> {
 impl<K: Key, T: Data> Operator<Kv<K, T>> for Deduplicate<K> {
     type Out = T;
 
-    fn on_batch(&mut self, input: &mut Batch<Kv<K, T>>, out: &mut Output<'_, T>) -> Result<(), BoxError> {
+    fn on_batch(
+        &mut self,
+        input: &mut Batch<Kv<K, T>>,
+        out: &mut Output<'_, T>,
+    ) -> Result<(), BoxError> {
         let now = out.now();
         self.forget_expired(now);
         for (timestamp, at, (key, element)) in input.drain() {

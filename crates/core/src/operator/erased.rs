@@ -90,7 +90,9 @@ impl<T: Data> CollectionOps for Elements<T> {
         match heads.len() {
             0 => Linked::new::<T>(Box::new(Discard)),
             1 => heads.remove(0),
-            _ => Linked::new::<T>(Box::new(Tee::new(heads.into_iter().map(Linked::open::<T>).collect()))),
+            _ => Linked::new::<T>(Box::new(Tee::new(
+                heads.into_iter().map(Linked::open::<T>).collect(),
+            ))),
         }
     }
 
@@ -423,5 +425,10 @@ pub trait SinkFactory: Send + Sync {
     ///
     /// # Errors
     /// What the sink failed with.
-    fn root(&self, step: StepIdentity, io: IoContext, refused: Linked) -> Result<Box<dyn StageRoot>>;
+    fn root(
+        &self,
+        step: StepIdentity,
+        io: IoContext,
+        refused: Linked,
+    ) -> Result<Box<dyn StageRoot>>;
 }

@@ -158,7 +158,6 @@ impl<U: Send + 'static> Port<U> {
     pub fn new(next: Box<dyn Push<U>>, is_read: bool) -> Self {
         Self { batch: Batch::new(), next, is_read }
     }
-
 }
 
 impl<U> fmt::Debug for Port<U> {

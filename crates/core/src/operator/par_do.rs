@@ -161,7 +161,9 @@ impl<T: Data, D: DoFn<T>> Operator<T> for ParDo<D> {
     fn finish_bundle(&mut self, out: &mut Output<'_, D::Out>) -> Result<(), BoxError> {
         if std::mem::take(&mut self.in_bundle) {
             let watermark = out.watermark();
-            self.call(watermark, None, out, |dofn: &mut D, ctx| DoFn::<T>::finish_bundle(dofn, ctx))?;
+            self.call(watermark, None, out, |dofn: &mut D, ctx| {
+                DoFn::<T>::finish_bundle(dofn, ctx)
+            })?;
         }
         Ok(())
     }

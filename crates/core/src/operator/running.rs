@@ -79,7 +79,8 @@ impl<K: Key, V: Send + 'static, C: CombineFn<V>> Operator<Kv<K, V>> for Running<
         let at = |pane| WindowedPane { window: Window::GLOBAL, pane };
         if self.panes_observed {
             let keys = results.values.iter().map(|(key, _)| key);
-            results.panes = Panes::Each(keys.map(|key| at(next_pane(&mut self.panes, key))).collect());
+            results.panes =
+                Panes::Each(keys.map(|key| at(next_pane(&mut self.panes, key))).collect());
         } else {
             results.assign_all(at(early));
         }

@@ -102,7 +102,12 @@ impl<T: Data, S: Sink<T>> WriterTask<T, S> {
         Ok(written > 0)
     }
 
-    fn on_barrier(&mut self, signal: &Signal, epoch: Epoch, ctx: &mut StageContext) -> Result<Progress> {
+    fn on_barrier(
+        &mut self,
+        signal: &Signal,
+        epoch: Epoch,
+        ctx: &mut StageContext,
+    ) -> Result<Progress> {
         self.write_rest(ctx)?;
         if !self.rest.is_empty() || self.restoring {
             return Ok(Progress::Pending);
@@ -221,7 +226,12 @@ impl<T: Data, S: Sink<T>> SinkFactory for SinkBox<T, S> {
         Elements::<T>::ops().forward_port()
     }
 
-    fn root(&self, step: StepIdentity, io: IoContext, refused: Linked) -> Result<Box<dyn StageRoot>> {
+    fn root(
+        &self,
+        step: StepIdentity,
+        io: IoContext,
+        refused: Linked,
+    ) -> Result<Box<dyn StageRoot>> {
         Ok(Box::new(WriterTask::open(&self.sink, step, &io, refused.open())?))
     }
 }

@@ -55,7 +55,8 @@ impl Slicing {
     #[must_use]
     pub fn slice_of(&self, timestamp: Timestamp) -> Window {
         let micros = timestamp.as_micros();
-        let start = micros.saturating_sub((micros.saturating_sub(self.offset)).rem_euclid(self.slice));
+        let start =
+            micros.saturating_sub((micros.saturating_sub(self.offset)).rem_euclid(self.slice));
         window(start, start.saturating_add(self.slice))
     }
 
@@ -144,7 +145,8 @@ impl<K: Key, V, C: CombineFn<V>, F> Sliced<K, V, C, F> {
 
     fn switch_to(&mut self, slice: Window) {
         self.put_current_away();
-        let last_end = self.slicing.map_or(slice.end.as_micros(), |slicing| slicing.last_end(slice));
+        let last_end =
+            self.slicing.map_or(slice.end.as_micros(), |slicing| slicing.last_end(slice));
         self.current = Current {
             slice,
             table: self.slices.remove(&slice).unwrap_or_default(),
@@ -216,9 +218,10 @@ impl<K: Key, V, C: CombineFn<V>, F> Sliced<K, V, C, F> {
     }
 
     fn merge_slices(&self, closed: Window) -> KeyTable<K, C::Accumulator> {
-        let in_window = self.slices.iter().filter(|(slice, _)| {
-            slice.start >= closed.start && slice.end <= closed.end
-        });
+        let in_window = self
+            .slices
+            .iter()
+            .filter(|(slice, _)| slice.start >= closed.start && slice.end <= closed.end);
         let mut tables: Vec<_> = in_window.map(|(_, table)| table).collect();
         tables.sort_by_key(|table| std::cmp::Reverse(table.len()));
         let Some((largest, others)) = tables.split_first() else { return KeyTable::default() };
@@ -342,9 +345,9 @@ where
     fn snapshot(&mut self, writer: &mut SnapshotWriter) -> Result<()> {
         self.put_current_away();
         for (slice, table) in &self.slices {
-            let entries = table.iter().map(|(key, accumulator)| {
-                (key_group(key_hash(key)), (slice, key, accumulator))
-            });
+            let entries = table
+                .iter()
+                .map(|(key, accumulator)| (key_group(key_hash(key)), (slice, key, accumulator)));
             writer.put_all("slices", entries)?;
         }
         writer.put_unkeyed("next_end", &(self.next_end, self.watermark))?;

@@ -56,7 +56,8 @@ impl<S: Source> ReaderTask<S> {
         head: Box<dyn Push<S::Item>>,
     ) -> Result<Self> {
         let open = |bytes: &Vec<u8>| {
-            let reader = source.reader(coder::decode(bytes)?, io).map_err(|cause| step.blame(cause))?;
+            let reader =
+                source.reader(coder::decode(bytes)?, io).map_err(|cause| step.blame(cause))?;
             Ok(Split { reader, look_at: Timestamp::MIN, is_done: false, is_closed: false })
         };
         let splits = restrictions.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -130,7 +131,8 @@ impl<S: Source> ReaderTask<S> {
     }
 
     fn publish_counts(&self) {
-        let sum = |of: fn(&S::Reader) -> u64| self.splits.iter().map(|split| of(&split.reader)).sum();
+        let sum =
+            |of: fn(&S::Reader) -> u64| self.splits.iter().map(|split| of(&split.reader)).sum();
         self.step.counters.set(Counter::Bytes, sum(Reader::bytes_read));
         self.step.counters.set(Counter::Duplicates, sum(Reader::duplicates));
     }
@@ -212,9 +214,13 @@ impl<S: Source> SourceTask for ReaderTask<S> {
             (Some(left), Some(right)) => Some(left + right),
             (known, None) | (None, known) => known,
         };
-        self.splits.iter().map(|split| split.reader.backlog()).fold(Backlog::default(), |sum, one| {
-            Backlog { records: add(sum.records, one.records), bytes: add(sum.bytes, one.bytes) }
-        })
+        self.splits.iter().map(|split| split.reader.backlog()).fold(
+            Backlog::default(),
+            |sum, one| Backlog {
+                records: add(sum.records, one.records),
+                bytes: add(sum.bytes, one.bytes),
+            },
+        )
     }
 
     fn watermark_reason(&self) -> String {

@@ -41,7 +41,9 @@ where
     ) -> Result<(), BoxError> {
         for (timestamp, at, element) in input.drain() {
             match (self.function)(&element) {
-                Ok(values) => values.into_iter().for_each(|value| out.emit_at(timestamp, at, value)),
+                Ok(values) => {
+                    values.into_iter().for_each(|value| out.emit_at(timestamp, at, value))
+                }
                 Err(cause) => {
                     let window = at.map(|at| at.window);
                     let letter = DeadLetter::new(&self.path, &element, &cause, timestamp, window);

@@ -78,7 +78,8 @@ impl SnapshotPart {
     ) -> Result<()> {
         let mut writer = SnapshotWriter::default();
         write(&mut writer)?;
-        let cells = writer.cells.into_iter().map(|((cell, group), bytes)| CellBytes { cell, group, bytes });
+        let cells =
+            writer.cells.into_iter().map(|((cell, group), bytes)| CellBytes { cell, group, bytes });
         let mut cells: Vec<_> = cells.collect();
         if !cells.is_empty() {
             self.steps.entry(step.to_owned()).or_default().append(&mut cells);
@@ -217,8 +218,12 @@ mod tests {
         let encoded = coder::encode(&parts).unwrap();
         let state = RestoredState::new(coder::decode(&encoded).unwrap());
         let count = state.step("Count");
-        let keys: Vec<u64> =
-            count.values::<(u64, String)>("panes").unwrap().into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<u64> = count
+            .values::<(u64, String)>("panes")
+            .unwrap()
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
         assert_eq!(keys, [0, 1, 2, 10, 11, 12]);
         assert_eq!(count.values::<u64>("watermark").unwrap(), [0, 10]);
         assert!(state.step("Other").is_empty());

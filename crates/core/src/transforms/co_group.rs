@@ -71,8 +71,14 @@ impl<K: Key + Sync, L: Data> PCollection<Kv<K, L>> {
         pipeline.scoped(name, || {
             let left = self.map("Left", |(key, value)| (key, Either::<L, R>::Left(value)));
             let right = other.map("Right", |(key, value)| (key, Either::<L, R>::Right(value)));
-            left.flatten_with("Flatten", [right])
-                .add_combine("Group", "CoGroupByKey", CollectBoth, false, None, location)
+            left.flatten_with("Flatten", [right]).add_combine(
+                "Group",
+                "CoGroupByKey",
+                CollectBoth,
+                false,
+                None,
+                location,
+            )
         })
     }
 }

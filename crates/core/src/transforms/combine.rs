@@ -88,12 +88,14 @@ where
         match self.path {
             Path::Sliced(slicing) if lifted => {
                 let operator = Sliced::<K, V, C, Lifted>::new(combine, slicing);
-                let operator = self.default_key.clone().into_iter().fold(operator, Sliced::with_default);
+                let operator =
+                    self.default_key.clone().into_iter().fold(operator, Sliced::with_default);
                 link_step::<Kv<K, C::Accumulator>, _>(step, operator, outputs)
             }
             Path::Sliced(slicing) => {
                 let operator = Sliced::<K, V, C, Raw>::new(combine, slicing);
-                let operator = self.default_key.clone().into_iter().fold(operator, Sliced::with_default);
+                let operator =
+                    self.default_key.clone().into_iter().fold(operator, Sliced::with_default);
                 link_step::<Kv<K, V>, _>(step, operator, outputs)
             }
             Path::Running => {
@@ -188,10 +190,14 @@ impl<K: Key + Sync, V: Data> PCollection<Kv<K, V>> {
 impl<T: Data> PCollection<T> {
     /// Combines all elements of each window. In the global window an empty bounded input gives the aggregate of nothing.
     #[track_caller]
-    pub fn combine_globally<C: CombineFn<T>>(&self, name: &str, combine: C) -> PCollection<C::Output> {
+    pub fn combine_globally<C: CombineFn<T>>(
+        &self,
+        name: &str,
+        combine: C,
+    ) -> PCollection<C::Output> {
         let location = Location::caller();
-        let default_key = (self.shape.windowing.window_fn.is_global() && !self.shape.is_unbounded)
-            .then_some(());
+        let default_key =
+            (self.shape.windowing.window_fn.is_global() && !self.shape.is_unbounded).then_some(());
         self.pipeline.scoped(name, || {
             self.keyed("Key", location)
                 .add_combine("Combine", "CombineGlobally", combine, false, default_key, location)
@@ -219,7 +225,8 @@ impl<T: Key + Sync> PCollection<T> {
         let spec = StepSpec::new("Key", "Map", location);
         let location = Location::caller();
         let pair = |_: &StepIdentity| crate::operator::map::Map(|element: T| (element, ()));
-        let keyed: PCollection<Kv<T, ()>> = self.pipeline.scoped(name, || self.add_operator(spec, pair));
+        let keyed: PCollection<Kv<T, ()>> =
+            self.pipeline.scoped(name, || self.add_operator(spec, pair));
         keyed.add_combine(name, "CombinePerKey", Count, false, None, location)
     }
 }

@@ -51,7 +51,10 @@ impl<T: Data + Sync> Source for Elements<T> {
         if range.end > len {
             return Err(format!("offsets up to {} of {len} elements", range.end).into());
         }
-        Ok(ElementsReader { elements: Arc::clone(&self.elements), tracker: OffsetTracker::new(range) })
+        Ok(ElementsReader {
+            elements: Arc::clone(&self.elements),
+            tracker: OffsetTracker::new(range),
+        })
     }
 }
 

@@ -16,7 +16,8 @@ impl<T: Data> PCollection<T> {
         for input in &inputs[1..] {
             if !input.pipeline.is_same(&self.pipeline) {
                 let hint = "build both collections from the same `Pipeline`";
-                problems.push(("its inputs belong to different pipelines".to_owned(), hint.to_owned()));
+                problems
+                    .push(("its inputs belong to different pipelines".to_owned(), hint.to_owned()));
             } else if input.shape.windowing.fingerprint() != self.shape.windowing.fingerprint() {
                 let hint = "apply the same `window` to each of them, or one behind the flatten";
                 problems.push(("its inputs have different windowing".to_owned(), hint.to_owned()));

@@ -64,7 +64,11 @@ impl Reader for ImpulseReader {
     type Item = Timestamp;
     type Restriction = PeriodicImpulse;
 
-    fn poll_read(&mut self, out: &mut Batch<Timestamp>, now: Timestamp) -> Result<ReadStatus, BoxError> {
+    fn poll_read(
+        &mut self,
+        out: &mut Batch<Timestamp>,
+        now: Timestamp,
+    ) -> Result<ReadStatus, BoxError> {
         while self.left.start < self.left.end {
             if self.left.start > now {
                 return Ok(ReadStatus::Pending { wake_at: Some(self.left.start) });

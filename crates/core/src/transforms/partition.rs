@@ -25,7 +25,9 @@ impl<T: Data, F: Fn(&T) -> usize + Send> Operator<T> for Partition<F> {
                 part if part < self.parts => out.emit_side(part - 1, timestamp, at, element),
                 part => {
                     let parts = self.parts;
-                    return Err(format!("an element was sent to partition {part} of {parts}").into());
+                    return Err(
+                        format!("an element was sent to partition {part} of {parts}").into()
+                    );
                 }
             }
         }

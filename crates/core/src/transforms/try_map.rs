@@ -58,7 +58,11 @@ impl<T: Data> PCollection<T> {
 
     /// Turns each element into any number of others, or into a dead letter when `function` fails.
     #[track_caller]
-    pub fn try_flat_map<I, E, F>(&self, name: &str, function: F) -> (PCollection<I::Item>, DeadLetters)
+    pub fn try_flat_map<I, E, F>(
+        &self,
+        name: &str,
+        function: F,
+    ) -> (PCollection<I::Item>, DeadLetters)
     where
         I: IntoIterator,
         I::Item: Data,

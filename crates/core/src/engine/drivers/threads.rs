@@ -44,7 +44,9 @@ struct Mailbox {
 #[derive(Clone, Copy, Debug)]
 enum WorkerOrder {
     Checkpoint(Order),
-    Stop { drain: bool },
+    Stop {
+        drain: bool,
+    },
     /// End; `true`: everything is committed.
     End,
 }
@@ -71,8 +73,14 @@ impl Mailbox {
 }
 
 enum Event {
-    Passed { worker: usize, part: SnapshotPart },
-    Standing { worker: usize, standing: Standing },
+    Passed {
+        worker: usize,
+        part: SnapshotPart,
+    },
+    Standing {
+        worker: usize,
+        standing: Standing,
+    },
     Failed(Error),
     /// Something outside wants the coordinator to look.
     Look,
@@ -161,7 +169,11 @@ impl Crew {
 
     fn waiting(&self) -> Vec<Waiting> {
         let lists = self.mailboxes.iter();
-        lists.flat_map(|mailbox| mailbox.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        lists
+            .flat_map(|mailbox| {
+                mailbox.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            })
+            .collect()
     }
 
     fn end(self) {
@@ -312,7 +324,8 @@ impl WorkerThread {
         }
         self.waiting_at = now + WAITING_EVERY;
         let waiting = self.worker.waiting();
-        let waiting = waiting.map(|(path, count, reason)| (Arc::clone(path), count, reason)).collect();
+        let waiting =
+            waiting.map(|(path, count, reason)| (Arc::clone(path), count, reason)).collect();
         *self.mailbox.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
     }
 }
