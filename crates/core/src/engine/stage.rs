@@ -316,6 +316,9 @@ impl Stage {
     ///
     /// # Errors
     /// What a step failed with.
+    ///
+    /// # Panics
+    /// When a step wants to wait while it is started or ended: operators must not.
     pub fn signal(&mut self, signal: &Signal, ctx: &mut StageContext) -> Result<()> {
         let progress = match self {
             Self::Input(stage) => stage.root.signal(signal, ctx)?,

@@ -118,8 +118,8 @@ fn queues(plan: &Plan, wakers: &[WorkerWaker]) -> (Queues<Sender>, Queues<Receiv
         let mut sending: Vec<Vec<Sender>> = (0..workers).map(|_| Vec::new()).collect();
         let mut receiving: Vec<Vec<Receiver>> = (0..workers).map(|_| Vec::new()).collect();
         let stays = edge.port.partitioning() == Partitioning::Forward;
-        for producer in 0..workers {
-            for consumer in 0..workers {
+        for (producer, senders) in sending.iter_mut().enumerate() {
+            for (consumer, receivers) in receiving.iter_mut().enumerate() {
                 if stays && producer != consumer {
                     continue;
                 }
@@ -127,8 +127,8 @@ fn queues(plan: &Plan, wakers: &[WorkerWaker]) -> (Queues<Sender>, Queues<Receiv
                     if producer == consumer { Waker::none() } else { wakers[other].waker.clone() }
                 };
                 let (sender, receiver) = mailbox(wake(producer), wake(consumer));
-                sending[producer].push(sender);
-                receiving[consumer].push(receiver);
+                senders.push(sender);
+                receivers.push(receiver);
             }
         }
         senders.push(sending);

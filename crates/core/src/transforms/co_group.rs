@@ -17,6 +17,9 @@ pub enum Either<L, R> {
     Right(R),
 }
 
+/// The values of two collections under one key.
+pub type Both<L, R> = (Vec<L>, Vec<R>);
+
 /// Keeps every value, those of the two collections apart.
 #[derive(Clone, Copy, Debug)]
 struct CollectBoth;
@@ -60,12 +63,13 @@ impl<K: Key + Sync, L: Data> PCollection<Kv<K, L>> {
     /// Engine::builder().run(&pipeline)?;
     /// # Ok::<(), millstream::Error>(())
     /// ```
+    #[must_use]
     #[track_caller]
     pub fn co_group_by_key<R: Data>(
         &self,
         name: &str,
         other: &PCollection<Kv<K, R>>,
-    ) -> PCollection<Kv<K, (Vec<L>, Vec<R>)>> {
+    ) -> PCollection<Kv<K, Both<L, R>>> {
         let location = Location::caller();
         let pipeline = self.pipeline.clone();
         pipeline.scoped(name, || {

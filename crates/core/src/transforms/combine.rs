@@ -211,6 +211,7 @@ impl<T: Data> PCollection<T> {
     }
 
     /// Counts the elements of each window.
+    #[must_use]
     #[track_caller]
     pub fn count(&self, name: &str) -> PCollection<u64> {
         self.combine_globally(name, Count)

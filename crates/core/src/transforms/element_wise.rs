@@ -87,12 +87,14 @@ impl<T: Data> PCollection<T> {
 
 impl<K: Data, V: Data> PCollection<Kv<K, V>> {
     /// The keys, one for each element.
+    #[must_use]
     #[track_caller]
     pub fn keys(&self, name: &str) -> PCollection<K> {
         self.map(name, |(key, _)| key)
     }
 
     /// The values.
+    #[must_use]
     #[track_caller]
     pub fn values(&self, name: &str) -> PCollection<V> {
         self.map(name, |(_, value)| value)

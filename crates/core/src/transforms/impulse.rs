@@ -97,6 +97,7 @@ impl Reader for ImpulseReader {
 
 impl Pipeline {
     /// One element, the time it was due at, at regular intervals of processing time.
+    #[must_use]
     #[track_caller]
     pub fn periodic_impulse(&self, name: &str, impulse: PeriodicImpulse) -> PCollection<Timestamp> {
         self.read(name, impulse)

@@ -26,6 +26,7 @@ impl<T: Data> OperatorFactory for Reshuffle<T> {
 
 impl<T: Data> PCollection<T> {
     /// The same elements, with times, windows and panes, spread evenly over the workers.
+    #[must_use]
     #[track_caller]
     pub fn reshuffle(&self, name: &str) -> Self {
         let spec = StepSpec::new(name, "Reshuffle", Location::caller());

@@ -54,6 +54,7 @@ impl<T: Data> PCollection<T> {
     }
 
     /// Pairs each element with its event time, window and pane.
+    #[must_use]
     #[track_caller]
     pub fn reify(&self, name: &str) -> PCollection<Reified<T>> {
         let mut spec = StepSpec::new(name, "Reify", Location::caller());
