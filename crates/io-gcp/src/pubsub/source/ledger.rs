@@ -93,9 +93,10 @@ pub(super) struct Ledger<H> {
     next_seq: u64,
     running: RunningTime,
     next_due: Option<Duration>,
-    /// Messages whose confirmed acknowledgement failed: they stay until they come back.
-    stuck: BTreeSet<MessageKey>,
-    stuck_group: GroupId,
+    /// Messages of groups done with that still may come back: their acknowledgement failed, or they came back to a group
+    /// whose checkpoint is not durable. They stay until a group that is durable holds them.
+    doubtful: BTreeSet<MessageKey>,
+    doubtful_group: GroupId,
     messages: u64,
     bytes: u64,
     remembered: u64,
@@ -104,7 +105,7 @@ pub(super) struct Ledger<H> {
 impl<H> Ledger<H> {
     /// An empty ledger of `life`.
     pub(super) fn new(settings: LedgerSettings, registry: Registry, life: LifeId) -> Self {
-        let stuck_group = {
+        let doubtful_group = {
             let mut state = registry.lock();
             let group = state.open_group(life);
             state.finish_group(group);
@@ -117,8 +118,8 @@ impl<H> Ledger<H> {
             next_seq: 1,
             running: RunningTime::default(),
             next_due: None,
-            stuck: BTreeSet::new(),
-            stuck_group,
+            doubtful: BTreeSet::new(),
+            doubtful_group,
             messages: 0,
             bytes: 0,
             remembered: 0,
@@ -230,11 +231,10 @@ impl<H> Ledger<H> {
                 entry.stage = Stage::Remembered { until: now + self.settings.horizon };
                 self.remembered += entry.ids.len();
                 for key in failed {
-                    // A failed duplicate of another reader's message is that reader's to remember.
                     if state.group_of(&key) == Some(entry.group) {
-                        state.assign(key.clone(), self.stuck_group);
-                        self.stuck.insert(key);
+                        state.assign(key.clone(), self.doubtful_group);
                     }
+                    self.doubtful.insert(key);
                 }
             }
         }
@@ -251,14 +251,32 @@ impl<H> Ledger<H> {
         if !is_due && self.remembered <= self.settings.remembered_max {
             return;
         }
-        for entry in &mut self.entries {
-            if matches!(entry.stage, Stage::Settling { until } if until <= elapsed) {
-                entry.stage = Stage::Remembered { until: elapsed + self.settings.horizon };
-                self.remembered += entry.ids.len();
-            }
-        }
+        self.confirm_settled(elapsed);
         self.forget(elapsed);
         self.next_due = self.entries.iter().filter_map(|entry| entry.stage.due()).min();
+    }
+
+    /// What has not come back for long enough counts as confirmed.
+    fn confirm_settled(&mut self, elapsed: Duration) {
+        let state = self.registry.lock();
+        for entry in &mut self.entries {
+            if !matches!(entry.stage, Stage::Settling { until } if until <= elapsed) {
+                continue;
+            }
+            // What came back to another reader must not leave this one's checkpoints before it is in the other's.
+            let has_come_back = |key: &MessageKey| {
+                let holder = state.group_of(key).filter(|holder| *holder != entry.group);
+                holder.is_some_and(|holder| state.status(holder) == GroupStatus::InFlight)
+            };
+            // The keys of a set made here or checked when restored: nothing in it can be damaged.
+            let _ = entry.ids.for_each(|key| {
+                if has_come_back(&key) {
+                    self.doubtful.insert(key);
+                }
+            });
+            entry.stage = Stage::Remembered { until: elapsed + self.settings.horizon };
+            self.remembered += entry.ids.len();
+        }
     }
 
     fn forget(&mut self, elapsed: Duration) {
@@ -283,10 +301,13 @@ impl<H> Ledger<H> {
         let mut sets: Vec<_> =
             self.entries.iter().filter(is_open).map(|entry| entry.ids.clone()).collect();
         let state = self.registry.lock();
-        // What came back since belongs to the group it came with.
-        self.stuck.retain(|key| state.group_of(key) == Some(self.stuck_group));
-        if !self.stuck.is_empty() {
-            sets.push(IdSet::new(self.stuck.iter()));
+        self.doubtful.retain(|key| {
+            let holder = state.group_of(key);
+            holder == Some(self.doubtful_group)
+                || holder.is_some_and(|holder| state.status(holder) == GroupStatus::InFlight)
+        });
+        if !self.doubtful.is_empty() {
+            sets.push(IdSet::new(self.doubtful.iter()));
         }
         sets
     }
@@ -304,7 +325,7 @@ impl<H> Ledger<H> {
     /// Forgets all groups; the messages that were sealed and not acknowledged go back to the service.
     pub(super) fn close(&mut self) {
         self.entries.clear();
-        self.stuck.clear();
+        self.doubtful.clear();
         (self.messages, self.bytes, self.remembered, self.next_due) = (0, 0, 0, None);
     }
 }

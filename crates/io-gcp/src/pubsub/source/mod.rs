@@ -22,6 +22,8 @@ pub mod machine;
 pub mod registry;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use options::PubSubSource;
