@@ -12,7 +12,6 @@ use crate::proto::bigquery_write::BigQueryWriteServer;
 pub const APPEND_BYTES_MAX: usize = 21 << 20;
 
 /// The REST routes (all below `/bigquery/v2`) and the gRPC service of a BigQuery.
-#[must_use]
 pub fn service(bigquery: &BigQuery) -> (Router, BigQueryWriteServer<WriteService>) {
     let write = BigQueryWriteServer::new(WriteService::new(bigquery.clone()))
         .accept_compressed(CompressionEncoding::Gzip)

@@ -71,7 +71,7 @@ struct Writer {
 }
 
 enum Format {
-    Proto(DescriptorProto),
+    Proto(Box<DescriptorProto>),
     /// The schema message.
     Arrow(Bytes),
 }
@@ -158,7 +158,9 @@ impl Connection {
         let given = match &request.rows {
             Some(Rows::ProtoRows(data)) => {
                 let writer = data.writer_schema.as_ref();
-                writer.and_then(|writer| writer.proto_descriptor.clone()).map(Format::Proto)
+                writer
+                    .and_then(|writer| writer.proto_descriptor.clone())
+                    .map(|descriptor| Format::Proto(Box::new(descriptor)))
             }
             Some(Rows::ArrowRows(data)) => data
                 .writer_schema

@@ -11,3 +11,6 @@ mod schema;
 mod tables;
 
 pub(crate) use router::router;
+
+#[cfg(test)]
+mod tests;

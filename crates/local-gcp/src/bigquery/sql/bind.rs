@@ -199,7 +199,7 @@ impl Binder<'_> {
             return Err(SqlError::at(message, ident.span));
         };
         let bound = Bound::literal(parameter.value.clone(), parameter.data_type.clone());
-        fields.iter().try_fold(bound, |bound, field| access_field(bound, field))
+        fields.iter().try_fold(bound, access_field)
     }
 
     /// Binds the name of a SELECT list entry, where those may be used.
@@ -210,14 +210,14 @@ impl Binder<'_> {
         let aliases = std::mem::take(&mut self.aliases);
         let bound = self.bind(expr);
         self.aliases = aliases;
-        let bound = fields.iter().try_fold(bound?, |bound, field| access_field(bound, field))?;
+        let bound = fields.iter().try_fold(bound?, access_field)?;
         Ok(Some(bound))
     }
 
     /// Follows fields from a column; where groups are seen, some prefix of the path must be a group's key.
     fn bind_column(&self, column: Bound, name: &Ident, fields: &[Ident]) -> Result<Bound> {
         let Some(grouping) = &self.grouping else {
-            return fields.iter().try_fold(column, |bound, field| access_field(bound, field));
+            return fields.iter().try_fold(column, access_field);
         };
         let mut raw = column;
         let mut grouped = grouping.key_like(&raw.node);

@@ -25,8 +25,6 @@ mod query;
 mod time;
 mod types;
 
-#[cfg(test)]
-pub(crate) use error::SqlError;
 pub(crate) use parameters::{Parameter, Parameters};
 pub(crate) use query::{Catalog, QueryOptions, QueryResult, TableSnapshot, constant, run};
 pub(crate) use types::{DataType, StructField};

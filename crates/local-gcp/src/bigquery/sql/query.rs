@@ -165,7 +165,7 @@ fn is_operator(token: &Token) -> bool {
             let joins = |keyword: &&str| word.value.eq_ignore_ascii_case(keyword);
             ["AND", "OR", "XOR", "NOT", "IS", "IN", "LIKE", "BETWEEN", "UNION", "JOIN"]
                 .iter()
-                .any(|keyword| joins(&keyword))
+                .any(joins)
         }
         Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) => false,
         Token::Comma | Token::LParen | Token::RParen | Token::SemiColon | Token::Placeholder(_) => {
