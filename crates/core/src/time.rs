@@ -53,7 +53,12 @@ impl Timestamp {
     /// The timestamp `millis` milliseconds after the epoch, cut to the bounds.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
-        Self::from_micros(millis.saturating_mul(1_000))
+        // One comparison in the common case: sources call this for every record.
+        if millis.unsigned_abs() <= Self::MAX.0.unsigned_abs() / 1_000 {
+            Self(millis * 1_000)
+        } else {
+            Self::from_micros(millis.saturating_mul(1_000))
+        }
     }
 
     /// The timestamp `secs` seconds after the epoch, cut to the bounds.

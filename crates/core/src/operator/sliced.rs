@@ -103,6 +103,19 @@ pub struct Sliced<K, V, C: CombineFn<V>, F> {
     feed: PhantomData<fn(V, F)>,
 }
 
+#[cold]
+fn drop_late<K: Send + 'static, In: Send + 'static, T: Send + 'static>(
+    timestamp: Timestamp,
+    at: Option<WindowedPane>,
+    element: Kv<K, In>,
+    out: &mut Output<'_, T>,
+) {
+    out.count(Counter::Late, 1);
+    if out.has_side(LATE) {
+        out.emit_side(LATE, timestamp, at, element);
+    }
+}
+
 /// The slice that the latest element went to, kept at hand.
 struct Current<K, A> {
     slice: Window,
@@ -162,7 +175,8 @@ impl<K: Key, V, C: CombineFn<V>, F> Sliced<K, V, C, F> {
         self.current.slice = NOWHERE;
     }
 
-    #[inline]
+    // Without `always` the compiler keeps the whole hot loop's state in memory for the call: 20 % of query 5.
+    #[inline(always)]
     fn add<In>(
         &mut self,
         timestamp: Timestamp,
@@ -174,11 +188,7 @@ impl<K: Key, V, C: CombineFn<V>, F> Sliced<K, V, C, F> {
         F: Feed<In, C, V>,
     {
         if self.current.is_late {
-            out.count(Counter::Late, 1);
-            if out.has_side(LATE) {
-                out.emit_side(LATE, timestamp, at, (key, input));
-            }
-            return;
+            return drop_late(timestamp, at, (key, input), out);
         }
         let combine = &self.combine;
         let accumulator = self.current.table.entry(key, || combine.create_accumulator());
