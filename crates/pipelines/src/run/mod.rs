@@ -1,0 +1,19 @@
+//! A whole run of `scheduled-ingest` in one process: servers, schedule, feeder, pipeline, status pages, and what came out.
+//!
+//! [`RunOptions`] are the options of the example and of whoever wants the same; [`run`] does it. Services that are not
+//! given are local servers of this process.
+
+mod error;
+mod export;
+mod options;
+mod places;
+mod session;
+mod summary;
+mod tables;
+
+pub use error::RunError;
+pub use options::RunOptions;
+pub use places::Places;
+pub use session::{Outcome, run};
+pub use summary::{Latency, Summary};
+pub use tables::{Table, TableReader};
