@@ -54,6 +54,8 @@ pub struct BufferedProtocol<B: Block> {
     current: Option<Current>,
     retired: Vec<Retired>,
     commits: Commits,
+    /// Streams of an earlier life, to be finalised with the first commit of this one.
+    inherited: Vec<StreamCommit>,
     trouble: Trouble,
     /// Since when the table is not found, where it is not.
     missing_since: Option<Timestamp>,
@@ -73,6 +75,7 @@ impl<B: Block> BufferedProtocol<B> {
             current: None,
             retired: Vec::new(),
             commits: Commits::new(options.clone()),
+            inherited: Vec::new(),
             trouble: Trouble::none(options.seed),
             missing_since: None,
             must_rotate: false,
@@ -192,11 +195,19 @@ impl<B: Block> BufferedProtocol<B> {
 
     /// The checkpoint with `committable` is durable; with `restored` it is one of an earlier life.
     pub fn commit(&mut self, committable: &Committable, restored: bool) {
-        for commit in &committable.streams {
-            if restored {
-                self.commits.start(commit, true, true);
-                continue;
+        if restored {
+            for commit in &committable.streams {
+                self.commits.start(commit, false, true);
             }
+            self.inherited.extend_from_slice(&committable.streams);
+            return;
+        }
+        // Whoever wrote this checkpoint has flushed what it inherited.
+        for commit in std::mem::take(&mut self.inherited) {
+            let flushed = StreamCommit { flushed: commit.rows, ..commit };
+            self.commits.start(&flushed, true, true);
+        }
+        for commit in &committable.streams {
             let retired = self.retired.iter().find(|retired| retired.name == commit.stream);
             let current = self.current.as_ref().filter(|current| current.name == commit.stream);
             // A stream that is neither was flushed and finalised by an earlier commit.

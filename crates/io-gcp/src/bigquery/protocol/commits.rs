@@ -65,9 +65,10 @@ impl Commits {
         self.streams.is_empty()
     }
 
-    /// Whether streams of an earlier life are not where their checkpoint wants them.
+    /// Whether streams of an earlier life are not flushed to where their checkpoint wants them.
     pub(super) fn is_restoring(&self) -> bool {
-        self.streams.values().any(|progress| progress.is_restored)
+        let is_behind = |progress: &Progress| progress.flushed < progress.target;
+        self.streams.values().any(|progress| progress.is_restored && is_behind(progress))
     }
 
     /// Requests that were sent again.
@@ -137,7 +138,7 @@ impl Commits {
                 progress.flushed = progress.flushed.max(rows);
                 Ok(Some(progress.flushed))
             }
-            // Only a restore finalises a stream of this checkpoint, and it flushes before.
+            // A stream is finalised only after a checkpoint behind which all of its rows were flushed.
             FailureKind::StreamFinalized if progress.is_restored => {
                 progress.end();
                 Ok(None)

@@ -12,8 +12,9 @@
 //!   the confirmed prefix never becomes visible.
 //! - Rows that BigQuery refuses are taken out, and the blocks behind move forward. Should an abandoned request still be
 //!   able to land where another block now goes, everything not confirmed goes to a new stream instead.
-//! - A restored checkpoint's streams are flushed to where it says and finalised, which also locks out an earlier life that still runs;
-//!   they are never appended to.
+//! - A restored checkpoint's streams are flushed to where it says and never appended to. With the first checkpoint of the new life they are
+//!   finalised, which locks out an earlier life that still runs. Not before: another worker may have to flush the same stream, and
+//!   BigQuery does not promise that a finalised stream can be flushed.
 //! - Whatever cannot be repaired that way fails the job, which then restarts from its last checkpoint: never wrong, only slower.
 //!
 //! [`DefaultProtocol`] writes at least once, by way of the table's default stream: blocks are independent of each other and visible at once.

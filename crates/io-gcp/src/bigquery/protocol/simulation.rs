@@ -417,12 +417,14 @@ impl World {
 }
 
 fn machine(seed: u64) -> BufferedProtocol<Rows> {
-    let mut options = ProtocolOptions::default();
-    options.seed = seed;
-    options.blocks_max = 6;
-    options.append_timeout = Duration::from_secs(20);
-    options.control_timeout = Duration::from_secs(20);
-    options.idle_after = Duration::from_secs(30);
+    let options = ProtocolOptions {
+        seed,
+        blocks_max: 6,
+        append_timeout: Duration::from_secs(20),
+        control_timeout: Duration::from_secs(20),
+        idle_after: Duration::from_secs(30),
+        ..ProtocolOptions::default()
+    };
     BufferedProtocol::new(options)
 }
 

@@ -335,23 +335,32 @@ fn a_silent_connection_is_given_up_and_its_late_answers_are_not_heard() {
 }
 
 #[test]
-fn a_restart_flushes_and_ends_the_streams_of_the_checkpoint_and_writes_to_a_new_one() {
-    let restored = committable(&[("old", 5, 3), ("older", 2, 2)]);
+fn a_restart_flushes_the_streams_of_the_checkpoint_and_ends_them_with_the_next() {
     let mut play = Play::exactly_once();
-    play.machine.commit(&restored, true).unwrap();
+    play.machine.commit(&committable(&[("old", 4, 3), ("older", 2, 2)]), true).unwrap();
+    play.machine.commit(&committable(&[("old", 5, 3)]), true).unwrap();
     play.machine.push(Rows(vec![6]));
-    assert_eq!(play.requests(), [open(1), flush("old", 5), finalize("older")]);
-    play.flushed("old", 5);
-    play.finalized("older");
-    assert_eq!(play.requests(), [finalize("old")]);
+    assert_eq!(play.requests(), [open(1), flush("old", 5)]);
+    play.opened(1, "new");
+    assert_eq!(play.requests(), [append(1, 0, 0, &[6])], "old streams are not appended to");
+    play.appended(1, 0, 0);
     assert!(!play.machine.is_committed());
     assert_eq!(play.prepared(), None, "the next checkpoint would not name the old stream");
-    play.finalized("old");
+    play.flushed("old", 5);
+    assert_eq!(play.requests(), []);
     assert!(play.machine.is_committed());
-    play.opened(1, "new");
-    assert_eq!(play.requests(), [append(1, 0, 0, &[6])]);
-    play.appended(1, 0, 0);
-    assert_eq!(play.prepared(), Some(committable(&[("new", 1, 0)])));
+    let next = play.prepared().unwrap();
+    assert_eq!(next, committable(&[("new", 1, 0)]));
+
+    play.machine.commit(&next, false).unwrap();
+    assert_eq!(play.requests(), [flush("new", 1), finalize("old"), finalize("older")]);
+    play.flushed("new", 1);
+    play.finalized("old");
+    assert!(!play.machine.is_committed());
+    let result = failure(FailureKind::NotFound);
+    play.answer(Answer::Finalized { stream: "older".into(), result });
+    play.requests();
+    assert!(play.machine.is_committed());
 }
 
 #[test]
@@ -362,12 +371,13 @@ fn a_second_restart_finds_the_streams_flushed_or_ended_and_that_is_fine() {
         assert_eq!(play.requests(), [flush("old", 5)]);
         let result = failure(kind.clone());
         play.answer(Answer::Flushed { stream: "old".into(), rows: 5, result });
-        if kind == FailureKind::AlreadyExists {
-            assert_eq!(play.requests(), [finalize("old")]);
-            let result = failure(FailureKind::StreamFinalized);
-            play.answer(Answer::Finalized { stream: "old".into(), result });
-        }
         assert_eq!(play.requests(), []);
+        assert!(play.machine.is_committed(), "{kind:?}");
+        let next = play.prepared().unwrap();
+        play.machine.commit(&next, false).unwrap();
+        assert_eq!(play.requests(), [finalize("old")]);
+        let result = failure(FailureKind::StreamFinalized);
+        play.answer(Answer::Finalized { stream: "old".into(), result });
         assert!(play.machine.is_committed(), "{kind:?}");
     }
 }
@@ -396,9 +406,7 @@ fn a_missing_stream_of_a_checkpoint_is_an_error_unless_all_its_rows_were_visible
 
     let mut play = Play::exactly_once();
     play.machine.commit(&committable(&[("old", 5, 5)]), true).unwrap();
-    assert_eq!(play.requests(), [finalize("old")]);
-    let result = failure(FailureKind::NotFound);
-    play.answer(Answer::Finalized { stream: "old".into(), result });
+    assert_eq!(play.requests(), []);
     assert!(play.machine.is_committed());
 }
 
