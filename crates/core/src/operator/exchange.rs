@@ -1,7 +1,7 @@
 //! The end of a stage: [`ExchangeOut`] routes elements into batches per destination and sends them, with watermarks and barriers in band.
 //!
 //! A watermark never overtakes an element: it is sent to a destination only when nothing for it is waiting. A batch is sent when it is full,
-//! when its stage has nothing more at hand, or when it has waited for [`LINGER`].
+//! when its stage has nothing more at hand, or when it has waited for two milliseconds.
 
 use std::any::Any;
 use std::fmt;
