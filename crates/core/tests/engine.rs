@@ -20,12 +20,12 @@ impl<T: Data + Ord + Sync> Collected<T> {
     fn of(collection: &PCollection<T>) -> Self {
         let collected = Self(Arc::default());
         let into = Arc::clone(&collected.0);
-        collection.for_each("Collect", move |element| into.lock().unwrap().push(element));
+        collection.for_each("Collect", move |element| into.lock().expect("no panic").push(element));
         collected
     }
 
     fn sorted(&self) -> Vec<T> {
-        let mut all = self.0.lock().unwrap().clone();
+        let mut all = self.0.lock().expect("no panic").clone();
         all.sort();
         all
     }
