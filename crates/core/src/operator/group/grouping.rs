@@ -305,7 +305,9 @@ impl<V: Data, C: CombineFn<V>> Grouping<V, C> {
         for merged in extra.merged.drain(..) {
             let window = merged.window;
             let before = last_pane(merged.fired, merged.fired_early);
-            let timing = self.timing(before.as_ref(), &window);
+            // A correction is not what the window was waiting for: it is never on time.
+            let is_open = self.watermark <= window.max_timestamp();
+            let timing = if is_open { Timing::Early } else { Timing::Late };
             let pane = PaneInfo::following(before.as_ref(), timing, true).with_sign(Sign::Retract);
             let at = WindowedPane { window, pane };
             out.emit_windowed(window.max_timestamp(), at, (key.clone(), merged.output));
@@ -404,13 +406,20 @@ impl<V: Data, C: CombineFn<V>> Grouping<V, C> {
         self.combine.merge(&mut target.accumulator, source.accumulator);
     }
 
-    /// A hold at the end of a window moves with the end.
+    /// A hold at the end of a window moves with the end. One that was there stays although the input watermark has passed
+    /// the end: late elements that merge in do not make those late that came on time.
     fn hold_merged(&mut self, into: Window, target: &mut PaneOf<V, C>) {
-        if self.strategy.timestamp_combiner == TimestampCombiner::EndOfWindow {
-            self.holds.replace(&mut target.hold, NEVER);
+        if self.strategy.timestamp_combiner != TimestampCombiner::EndOfWindow {
+            return;
+        }
+        let end = into.max_timestamp();
+        if target.hold == NEVER {
             if !target.seen.is_empty {
-                self.hold_element(target, &into, into.max_timestamp());
+                self.hold_element(target, &into, end);
             }
+        } else {
+            let at = if end < self.output_watermark { NEVER } else { end };
+            self.holds.replace(&mut target.hold, at);
         }
     }
 }

@@ -335,7 +335,9 @@ impl<K: Key, V: Data, C: CombineFn<V>> Merging<K, V, C> {
         loop {
             while let Some(place) = self.waking.1.next() {
                 let alarm = Some(self.waking.0);
-                if self.look_at(grouping, place, alarm, out).emitted && out.is_full() {
+                let emitted = self.look_at(grouping, place, alarm, out).emitted;
+                // Pending means that there is more to do now, which `wake_at` has to say, too.
+                if emitted && out.is_full() && self.wake_at().is_some_and(|at| at < end) {
                     return Progress::Pending;
                 }
             }
