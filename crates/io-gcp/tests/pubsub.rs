@@ -243,6 +243,25 @@ async fn a_checkpointed_message_that_comes_back_is_dropped_and_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_exactly_once_delivery_an_acknowledged_message_leaves_the_checkpoint() {
+    let (local, connection) = set_up().await;
+    let name = "projects/demo/subscriptions/exact";
+    let admin = PubSubAdmin::connect(&connection).await.unwrap();
+    let settings = SubscriptionSettings::new(name, TOPIC).exactly_once();
+    admin.ensure_subscription(&settings).await.unwrap();
+    publish(&connection, 0..300).await;
+    let job = Job::new();
+    let mut reader = job.start(&PubSub::subscription(name).connection(connection));
+    assert_eq!(counts(&job.read(&mut reader, 300).await), once(0..300));
+    let residual = reader.checkpoint();
+    assert_eq!(residual.restriction.unwrap().unconfirmed(), 300);
+    residual.finalizer.unwrap().call();
+    let confirmed = || reader.checkpoint().restriction.unwrap().unconfirmed() == 0;
+    until("every confirmation", confirmed).await;
+    assert_eq!(local.pubsub().subscription_statistics()[name].counters.acknowledged, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_restarted_in_the_same_process_reads_what_was_not_durable_again() {
     let (local, connection) = set_up().await;
     publish(&connection, 0..200).await;

@@ -58,13 +58,13 @@ pub struct RunOptions {
     #[arg(long, value_name = "SUBSCRIPTION", default_value = "flights")]
     pub subscription: String,
     /// The table of flights: dataset.table or project.dataset.table
-    #[arg(long, value_name = "TABLE", default_value = "flights.departures")]
+    #[arg(long, value_name = "TABLE", default_value = "departures.flights")]
     pub table: String,
     /// The table of aggregates
-    #[arg(long, value_name = "TABLE", default_value = "flights.departures_per_hour")]
+    #[arg(long, value_name = "TABLE", default_value = "departures.carrier_hours")]
     pub aggregates_table: String,
     /// The table of dead letters
-    #[arg(long, value_name = "TABLE", default_value = "flights.dead_letters")]
+    #[arg(long, value_name = "TABLE", default_value = "departures.dead_letters")]
     pub dead_letters_table: String,
     /// The key file to sign in with instead of the application default credentials
     #[arg(long, value_name = "FILE")]
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(config.subscription, "projects/acme/subscriptions/flights");
         assert_eq!(options.topic_name(), "projects/other/topics/t");
         assert_eq!(config.tables.rows.to_string(), "acme.d.t");
-        assert_eq!(config.tables.aggregates.to_string(), "acme.flights.departures_per_hour");
+        assert_eq!(config.tables.aggregates.to_string(), "acme.departures.carrier_hours");
         let config = options_with_table("x-y.d.t");
         assert_eq!(config.unwrap().tables.rows.to_string(), "x-y.d.t");
         assert!(options_with_table("just_a_table").is_err());

@@ -237,7 +237,7 @@ fn show(table: &Table, columns: &[&str], out: &mut dyn Write) -> Result<(), RunE
         if value.is_empty() { "-".to_owned() } else { value }
     };
     let line = |cells: Vec<String>| {
-        let cells = cells.iter().map(|cell| format!("{cell:<20}"));
+        let cells = cells.iter().map(|cell| format!("{cell:<22}"));
         format!("  {}", cells.collect::<String>().trim_end())
     };
     writeln!(out, "{}", line(columns.iter().map(|column| (*column).to_owned()).collect()))?;

@@ -1,4 +1,4 @@
-//! [`MessageKey`]: what makes a message the same message; [`IdSet`]: many keys in few bytes, for checkpoints.
+//! [`MessageKey`]: what makes a message the same message; `IdSet`: many keys in few bytes, for checkpoints.
 //!
 //! Pub/Sub's message ids are whole numbers that rise with time, so a set of them is written as runs: the gap to the run
 //! before, and the run's length, as variable-length numbers.
