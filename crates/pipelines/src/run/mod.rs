@@ -16,4 +16,4 @@ pub use options::RunOptions;
 pub use places::Places;
 pub use session::{Outcome, run};
 pub use summary::{Latency, Summary};
-pub use tables::{Table, TableReader};
+pub use tables::{Preview, Table, TableReader};

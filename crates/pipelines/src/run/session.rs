@@ -8,6 +8,7 @@ use millstream::engine::display::Display;
 use millstream::engine::{Engine, JobHandle, Report, StopMode};
 use millstream::time::{Clock as _, SystemClock};
 use millstream_http_status::{Recorder, StatusPages};
+use millstream_io_gcp::bigquery::query::Row;
 use millstream_io_gcp::pubsub::{PubSubAdmin, PubSubPublisher, SubscriptionSettings};
 use millstream_local_gcp::scheduler::Schedule;
 
@@ -16,7 +17,7 @@ use super::export;
 use super::options::RunOptions;
 use super::places::Places;
 use super::summary::{Fed, Summary};
-use super::tables::{Table, TableReader};
+use super::tables::{Preview, TableReader};
 use crate::replay::{Feeder, PositionFile, Replay, ReplayFile};
 use crate::scheduled_ingest::{
     ID_ATTRIBUTE, Observations, ScheduledIngestConfig, build_observed, step,
@@ -210,17 +211,18 @@ async fn leave(
         files.push(path.clone());
     }
     let reader = TableReader::connect(config).await?;
-    let mut tables = vec![reader.rows().await?, reader.aggregates().await?];
-    tables.extend(reader.dead_letters().await?);
     if let Some(directory) = &options.export {
+        let mut tables = vec![reader.rows().await?, reader.aggregates().await?];
+        tables.extend(reader.dead_letters().await?);
         for table in &tables {
             files.push(export::write(table, directory)?);
         }
     }
-    show(&tables[0], &["event_time", "carrier", "flight", "origin", "dest", "dep_delay"], out)?;
+    let columns = ["event_time", "carrier", "flight", "origin", "dest", "dep_delay"];
+    show(&reader.first_rows(&columns, SHOWN_ROWS).await?, out)?;
     let measures = config.aggregates.measures.iter().map(|measure| measure.name.as_str());
     let columns: Vec<&str> = ["window_start", "carrier"].into_iter().chain(measures).collect();
-    show(&tables[1], &columns, out)?;
+    show(&reader.first_aggregates(&columns, SHOWN_ROWS).await?, out)?;
     for file in &files {
         writeln!(out, "wrote {}", file.display())?;
     }
@@ -230,19 +232,19 @@ async fn leave(
 /// Rows of a table that are shown.
 const SHOWN_ROWS: usize = 5;
 
-fn show(table: &Table, columns: &[&str], out: &mut dyn Write) -> Result<(), RunError> {
-    writeln!(out, "{}: {} rows, the first of them", table.name, table.rows.len())?;
-    let text = |row: &_, column: &&str| {
-        let value = serde_json::Map::get(row, *column).map_or_else(String::new, export::text);
+fn show(table: &Preview, out: &mut dyn Write) -> Result<(), RunError> {
+    writeln!(out, "{}: {} rows, the first of them", table.name, table.count)?;
+    let text = |row: &Row, column: &String| {
+        let value = row.get(column).map_or_else(String::new, export::text);
         if value.is_empty() { "-".to_owned() } else { value }
     };
     let line = |cells: Vec<String>| {
         let cells = cells.iter().map(|cell| format!("{cell:<22}"));
         format!("  {}", cells.collect::<String>().trim_end())
     };
-    writeln!(out, "{}", line(columns.iter().map(|column| (*column).to_owned()).collect()))?;
-    for row in table.rows.iter().take(SHOWN_ROWS) {
-        writeln!(out, "{}", line(columns.iter().map(|column| text(row, column)).collect()))?;
+    writeln!(out, "{}", line(table.columns.clone()))?;
+    for row in &table.rows {
+        writeln!(out, "{}", line(table.columns.iter().map(|column| text(row, column)).collect()))?;
     }
     Ok(writeln!(out)?)
 }

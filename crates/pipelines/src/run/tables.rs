@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::RunError;
 use crate::scheduled_ingest::{
-    DeadLetterConfig, DeadLetterRow, EVENT_TIME, ID, PANE, Prepared, ScheduledIngestConfig,
+    DeadLetterConfig, DeadLetterRow, EVENT_TIME, ID, IS_LAST, PANE, Prepared, ScheduledIngestConfig,
     WINDOW_END, WINDOW_START,
 };
 
@@ -18,6 +18,19 @@ pub struct Table {
     /// Its columns in order.
     pub columns: Vec<String>,
     /// Its rows, sorted.
+    pub rows: Vec<Row>,
+}
+
+/// The beginning of a table.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The table's name.
+    pub name: TableReference,
+    /// Columns read, in order.
+    pub columns: Vec<String>,
+    /// How many rows there are.
+    pub count: u64,
+    /// The first of them, sorted.
     pub rows: Vec<Row>,
 }
 
@@ -38,6 +51,55 @@ impl TableReader {
         let project = config.tables.rows.project();
         let client = QueryClient::connect(&config.bigquery, project).await?;
         Ok(Self { client, config: config.clone(), prepared: config.prepare()? })
+    }
+
+    /// The first rows by event time, of some columns.
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub async fn first_rows(&self, columns: &[&str], limit: usize) -> Result<Preview, RunError> {
+        let order = [EVENT_TIME, ID];
+        self.preview(&self.config.tables.rows, "TRUE", columns, &order, limit).await
+    }
+
+    /// The first aggregates, only the last pane of each window and group, of some columns.
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub async fn first_aggregates(
+        &self,
+        columns: &[&str],
+        limit: usize,
+    ) -> Result<Preview, RunError> {
+        let keys = self.config.aggregates.keys.iter().map(String::as_str);
+        let order: Vec<&str> = std::iter::once(WINDOW_START).chain(keys).collect();
+        self.preview(&self.config.tables.aggregates, IS_LAST, columns, &order, limit).await
+    }
+
+    async fn preview(
+        &self,
+        name: &TableReference,
+        condition: &str,
+        columns: &[&str],
+        order: &[&str],
+        limit: usize,
+    ) -> Result<Preview, RunError> {
+        let table = name.sql();
+        let count = format!("SELECT COUNT(*) AS n FROM {table} WHERE {condition}");
+        let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        let mut preview = Preview { name: name.clone(), columns, count: 0, rows: Vec::new() };
+        let counted = match self.client.query(count).rows().await {
+            // A table is made with its first row.
+            Err(error) if error.is_not_found() => return Ok(preview),
+            answered => answered?,
+        };
+        preview.count = counted.first().and_then(|row| row.get("n")?.as_u64()).unwrap_or(0);
+        let (columns, order) = (preview.columns.join(", "), order.join(", "));
+        let first = format!(
+            "SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit}"
+        );
+        preview.rows = self.client.query(first).rows().await?;
+        Ok(preview)
     }
 
     /// The table of rows, by event time.
