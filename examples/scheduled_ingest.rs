@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use millstream::engine::display::Display;
+use millstream_pipelines::logs::LogOptions;
 use millstream_pipelines::run::{RunOptions, run};
 
 /// Replays departures through Pub/Sub and a streaming pipeline into BigQuery.
@@ -17,11 +18,14 @@ use millstream_pipelines::run::{RunOptions, run};
 struct Arguments {
     #[command(flatten)]
     options: RunOptions,
+    #[command(flatten)]
+    logs: LogOptions,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Arguments::parse().options;
+    let Arguments { options, logs } = Arguments::parse();
+    logs.install();
     let january = concat!(env!("CARGO_MANIFEST_DIR"), "/data/flights-2013-01.csv.gz");
     let input = options.input.clone().unwrap_or_else(|| PathBuf::from(january));
     match run(&options, &input, Display::Auto, &mut io::stdout()).await {

@@ -4,6 +4,7 @@
 //! everything here can be built by a user in the same way.
 
 mod histogram;
+pub mod logs;
 pub mod replay;
 pub mod run;
 pub mod scheduled_ingest;

@@ -5,6 +5,12 @@ use std::io::{IsTerminal as _, Write as _, stderr};
 
 use crate::metrics::{JobState, Status, StepStatus};
 
+/// Longest part of a step's path in the live table, so that its figures fit beside it.
+const PATH_CHARS_MAX: usize = 44;
+
+/// Least width of a column, so that the table stands still while its figures change.
+const CELL_CHARS_MIN: usize = 5;
+
 /// How progress is shown. It goes to standard error, so that standard output stays the program's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Display {
@@ -61,7 +67,8 @@ impl Screen {
             // Up to the first line of the frame before, then clear to the end of the screen.
             let _ = write!(frame, "\x1b[{}A\x1b[J", self.lines_shown);
         }
-        frame.push_str(text);
+        // On a narrow terminal lines are cut instead of wrapped, so that each stays one line.
+        let _ = write!(frame, "\x1b[?7l{text}\x1b[?7h");
         self.lines_shown = text.lines().count();
         self.write(&frame);
     }
@@ -75,6 +82,8 @@ impl Screen {
 /// A number of people's size: 12,345 or 1.23M.
 #[must_use]
 pub fn count(number: f64) -> String {
+    // The sum of no numbers is -0.0, which nobody wants to read.
+    let number = number + 0.0;
     match number.abs() {
         size if size >= 1e9 => format!("{:.2}G", number / 1e9),
         size if size >= 1e7 => format!("{:.1}M", number / 1e6),
@@ -159,58 +168,58 @@ fn lag(step: &StepStatus) -> String {
     )
 }
 
-fn row(cells: [&str; 9], width: usize) -> String {
-    let [step, rest @ ..] = cells;
-    let mut text = format!("  {step:<width$}");
-    for cell in rest {
-        let _ = write!(text, " {cell:>11}");
+/// Lines of cells below each other, the first column to the left, the others to the right.
+fn aligned(rows: &[[String; 9]]) -> String {
+    let chars = |cell: &String| cell.chars().count();
+    let width = |column: usize| {
+        rows.iter().map(|row| chars(&row[column])).max().unwrap_or(0).max(CELL_CHARS_MIN)
+    };
+    let widths: [usize; 9] = std::array::from_fn(width);
+    let mut text = String::new();
+    for [step, rest @ ..] in rows {
+        let _ = write!(text, "  {step:<width$}", width = widths[0]);
+        for (cell, width) in rest.iter().zip(&widths[1..]) {
+            let _ = write!(text, " {cell:>width$}");
+        }
+        text.push('\n');
     }
-    text.push('\n');
     text
+}
+
+/// The end of a path that is too long for a table.
+fn shortened(path: &str) -> String {
+    let len = path.chars().count();
+    if len <= PATH_CHARS_MAX {
+        return path.to_owned();
+    }
+    let end: String = path.chars().skip(len + 1 - PATH_CHARS_MAX).collect();
+    format!("…{end}")
+}
+
+/// A number of bytes, where there are any to count.
+fn traffic(step: &StepStatus, number: f64) -> String {
+    if step.bytes > 0 { bytes(number) } else { "-".to_owned() }
 }
 
 /// The table of steps: rates and totals.
 fn table(status: &Status) -> String {
-    let width = status.steps.iter().map(|step| step.path.len()).max().unwrap_or(4).clamp(4, 44);
-    let mut text = format!("{}\n", head(status));
-    text.push_str(&row(
-        ["step", "in/s", "out/s", "bytes/s", "in", "out", "errors", "lag", "busy"],
-        width,
-    ));
+    let titles = ["step", "in/s", "out/s", "bytes/s", "in", "out", "errors", "lag", "busy"];
+    let mut rows = vec![titles.map(str::to_owned)];
     for step in &status.steps {
-        let path = if step.path.len() > width {
-            let cut = step
-                .path
-                .char_indices()
-                .rev()
-                .map(|(at, _)| at)
-                .find(|at| step.path.len() - at >= width - 1);
-            format!("…{}", &step.path[cut.unwrap_or(0)..])
-        } else {
-            step.path.clone()
-        };
-        let traffic = if step.bytes > 0 { bytes(step.bytes_rate) } else { "-".to_owned() };
-        let busy = if step.busy_share > 0.0 {
-            format!("{:.0} %", step.busy_share * 100.0)
-        } else {
-            "-".to_owned()
-        };
-        text.push_str(&row(
-            [
-                &path,
-                &count(step.records_in_rate),
-                &count(step.records_out_rate),
-                &traffic,
-                &count(as_f64(step.records_in)),
-                &count(as_f64(step.records_out)),
-                &count(as_f64(step.errors + step.late)),
-                &lag(step),
-                &busy,
-            ],
-            width,
-        ));
+        let is_busy = step.busy_share > 0.0;
+        rows.push([
+            shortened(&step.path),
+            count(step.records_in_rate),
+            count(step.records_out_rate),
+            traffic(step, step.bytes_rate),
+            count(as_f64(step.records_in)),
+            count(as_f64(step.records_out)),
+            count(as_f64(step.errors + step.late)),
+            lag(step),
+            if is_busy { format!("{:.0} %", step.busy_share * 100.0) } else { "-".to_owned() },
+        ]);
     }
-    text
+    format!("{}\n{}", head(status), aligned(&rows))
 }
 
 /// One line: how much comes in and goes out.
@@ -232,31 +241,23 @@ fn line(status: &Status) -> String {
 /// What a job did, step by step.
 #[must_use]
 pub fn summary(status: &Status) -> String {
-    let width = status.steps.iter().map(|step| step.path.len()).max().unwrap_or(4).max(4);
-    let mut text = format!("{}\n", head(status));
-    text.push_str(&row(
-        ["step", "in", "out", "bytes", "out/s", "errors", "late", "duplicates", "retries"],
-        width,
-    ));
+    let titles = ["step", "in", "out", "bytes", "out/s", "errors", "late", "duplicates", "retries"];
+    let mut rows = vec![titles.map(str::to_owned)];
     for step in &status.steps {
-        let rate =
-            if status.seconds > 0.0 { as_f64(step.records_out) / status.seconds } else { 0.0 };
-        let traffic = if step.bytes > 0 { bytes(as_f64(step.bytes)) } else { "-".to_owned() };
-        text.push_str(&row(
-            [
-                &step.path,
-                &count(as_f64(step.records_in)),
-                &count(as_f64(step.records_out)),
-                &traffic,
-                &count(rate),
-                &count(as_f64(step.errors)),
-                &count(as_f64(step.late)),
-                &count(as_f64(step.duplicates)),
-                &count(as_f64(step.retries)),
-            ],
-            width,
-        ));
+        let is_timed = status.seconds > 0.0;
+        rows.push([
+            step.path.clone(),
+            count(as_f64(step.records_in)),
+            count(as_f64(step.records_out)),
+            traffic(step, as_f64(step.bytes)),
+            count(if is_timed { as_f64(step.records_out) / status.seconds } else { 0.0 }),
+            count(as_f64(step.errors)),
+            count(as_f64(step.late)),
+            count(as_f64(step.duplicates)),
+            count(as_f64(step.retries)),
+        ]);
     }
+    let mut text = format!("{}\n{}", head(status), aligned(&rows));
     for reason in &status.failure {
         let _ = writeln!(text, "  failed: {reason}");
     }
@@ -266,6 +267,8 @@ pub fn summary(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::StatusTracker;
+    use crate::time::Timestamp;
 
     #[test]
     fn numbers_have_peoples_size() {
@@ -274,6 +277,31 @@ mod tests {
         assert_eq!(count(27_004.0), "27,004");
         assert_eq!(count(1_234_567.0), "1,234,567");
         assert_eq!(count(61_300_000.0), "61.3M");
+        assert_eq!(count([].iter().sum::<f64>()), "0");
         assert_eq!(bytes(2_500.0), "2.5 kB");
+    }
+
+    #[test]
+    fn tables_are_as_wide_as_what_they_hold() {
+        let step = |path: &str, records_out| StepStatus {
+            path: path.to_owned(),
+            records_out,
+            ..StepStatus::default()
+        };
+        let long = "Outer/".repeat(10) + "Write";
+        let mut status = StatusTracker::new("job", 2, Timestamp::EPOCH).status(
+            Timestamp::EPOCH,
+            JobState::Running,
+            &[],
+        );
+        status.steps = vec![step("Read", 27_004), step(&long, 0)];
+        let shown = table(&status);
+        let lines: Vec<&str> = shown.lines().skip(1).collect();
+        let widths = lines.iter().map(|line| line.chars().count());
+        assert!(widths.clone().all(|width| width == PATH_CHARS_MAX + 54), "{shown}");
+        assert!(lines[1].starts_with("  Read "), "{shown}");
+        assert!(lines[1].contains(" 27,004 "), "{shown}");
+        assert!(lines[2].trim_start().starts_with('…') && lines[2].contains("/Write "), "{shown}");
+        assert!(summary(&status).contains(&long), "nothing is cut at the end");
     }
 }

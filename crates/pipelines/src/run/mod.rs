@@ -5,6 +5,7 @@
 
 mod error;
 mod export;
+mod job;
 mod options;
 mod places;
 mod session;
@@ -12,6 +13,7 @@ mod summary;
 mod tables;
 
 pub use error::RunError;
+pub use job::{JobOptions, wait};
 pub use options::RunOptions;
 pub use places::Places;
 pub use session::{Outcome, run};

@@ -8,6 +8,7 @@ use millstream_io_gcp::bigquery::TableReference;
 use millstream_io_gcp::connection::{Connection, Credentials};
 
 use super::error::RunError;
+use super::job::JobOptions;
 use crate::replay::Pace;
 use crate::scheduled_ingest::ScheduledIngestConfig;
 
@@ -39,15 +40,9 @@ pub struct RunOptions {
     /// Milliseconds between two ticks of the schedule
     #[arg(long, value_name = "MS", default_value_t = 100)]
     pub interval: u64,
-    /// Keep checkpoints, the feeder's position and what the local servers hold in DIR; a run that was killed goes on from there
-    #[arg(long, value_name = "DIR")]
-    pub checkpoints: Option<PathBuf>,
-    /// Number of workers; by default one for each processor
-    #[arg(long, value_name = "N")]
-    pub workers: Option<usize>,
-    /// Serve /metrics, /healthz, /readyz and /status on this port of 127.0.0.1; 0 takes a free one
-    #[arg(long, value_name = "PORT")]
-    pub status_port: Option<u16>,
+    /// Checkpoints, workers, status pages
+    #[command(flatten)]
+    pub job: JobOptions,
     /// Use Google Cloud, or the emulators that PUBSUB_EMULATOR_HOST and BIGQUERY_EMULATOR_HOST name, with this project
     #[arg(long, value_name = "PROJECT")]
     pub project: Option<String>,

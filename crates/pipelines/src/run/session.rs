@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream::engine::display::Display;
-use millstream::engine::{Engine, JobHandle, Report, StopMode};
+use millstream::engine::{JobHandle, Report, StopMode};
 use millstream::time::{Clock as _, SystemClock};
-use millstream_http_status::{Recorder, StatusPages};
 use millstream_io_gcp::bigquery::query::Row;
 use millstream_io_gcp::pubsub::{PubSubAdmin, PubSubPublisher, SubscriptionSettings};
 use millstream_local_gcp::scheduler::Schedule;
 
 use super::error::RunError;
 use super::export;
+use super::job::wait;
 use super::options::RunOptions;
 use super::places::Places;
 use super::summary::{Fed, Summary};
@@ -25,8 +25,6 @@ use crate::scheduled_ingest::{
 
 /// How often it is looked whether everything is through.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a stop on a signal may take.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
 /// A service that does not tell its backlog counts as read when nothing came for so long.
 const SILENCE: Duration = Duration::from_secs(3);
 /// Name of the feeder's job in the schedule.
@@ -56,7 +54,7 @@ pub async fn run(
     out: &mut dyn Write,
 ) -> Result<Outcome, RunError> {
     let pace = options.pace()?;
-    let directory = options.checkpoints.as_deref();
+    let directory = options.job.checkpoints.as_deref();
     let places =
         Places::open(options, directory.map(|path| path.join("servers")).as_deref()).await?;
     let config = options.config(places.pubsub.clone(), places.bigquery.clone())?;
@@ -77,8 +75,8 @@ pub async fn run(
 
     let observations = Observations::default();
     let started = SystemClock::new().now();
-    let job = start(options, &config, &observations, display)?;
-    let pages = serve_status(options, &job, out).await?;
+    let job = options.job.engine(display).start(&build_observed(&config, &observations)?)?;
+    let pages = options.job.serve_status(job.control(), out).await?;
     places.scheduler.add(JOB, Schedule::every(options.interval())?, feeder.target())?;
     if !options.follow {
         all_through(&feeder, &places, &config, &job).await;
@@ -119,46 +117,6 @@ fn introduce(
     Ok(out.flush()?)
 }
 
-fn start(
-    options: &RunOptions,
-    config: &ScheduledIngestConfig,
-    observations: &Observations,
-    display: Display,
-) -> Result<JobHandle, RunError> {
-    let pipeline = build_observed(config, observations)?;
-    let mut engine = Engine::builder()
-        .io_runtime(tokio::runtime::Handle::current())
-        .stop_on_signals(STOP_WITHIN)
-        .display(display);
-    if let Some(workers) = options.workers {
-        engine = engine.workers(workers);
-    }
-    if let Some(directory) = &options.checkpoints {
-        engine = engine.checkpoints_in(directory.join("engine"));
-    }
-    Ok(engine.start(&pipeline)?)
-}
-
-async fn serve_status(
-    options: &RunOptions,
-    job: &JobHandle,
-    out: &mut dyn Write,
-) -> Result<Option<tokio::task::JoinHandle<std::io::Result<()>>>, RunError> {
-    let Some(port) = options.status_port else { return Ok(None) };
-    let failed = |source| RunError::StatusPages { port, source };
-    let listener = StatusPages::bind(port).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    writeln!(out, "status at http://{address}/status, metrics at http://{address}/metrics")?;
-    out.flush()?;
-    let recorder = Recorder::new();
-    let mut pages = StatusPages::new(job.control());
-    // A program that embeds the run may have a recorder of its own.
-    if recorder.install().is_ok() {
-        pages = pages.with_recorder(recorder);
-    }
-    Ok(Some(tokio::spawn(pages.serve(listener))))
-}
-
 /// Completes when everything that was published is durable in the tables, or the job is over.
 async fn all_through(
     feeder: &Feeder,
@@ -189,12 +147,6 @@ async fn all_through(
             return;
         }
     }
-}
-
-async fn wait(job: JobHandle) -> Result<Report, RunError> {
-    let waiting = tokio::task::spawn_blocking(move || job.wait()).await;
-    let stopped = |_| millstream::Error::Stopped("the wait for the job was given up".to_owned());
-    Ok(waiting.map_err(stopped)??)
 }
 
 /// Writes the files asked for and shows a part of each table.

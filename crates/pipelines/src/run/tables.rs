@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::error::RunError;
 use crate::scheduled_ingest::{
-    DeadLetterConfig, DeadLetterRow, EVENT_TIME, ID, IS_LAST, PANE, Prepared, ScheduledIngestConfig,
-    WINDOW_END, WINDOW_START,
+    DeadLetterConfig, DeadLetterRow, EVENT_TIME, ID, IS_LAST, PANE, Prepared,
+    ScheduledIngestConfig, WINDOW_END, WINDOW_START,
 };
 
 /// A table, read.
