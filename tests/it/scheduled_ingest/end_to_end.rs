@@ -96,7 +96,7 @@ async fn the_tables_equal_a_direct_computation_over_the_whole_file() {
     let january = Flights::january();
     assert_eq!(january.len(), 27_004);
     let replayed = replay(&Flights::january_file()).await;
-    assert_nothing_is_left_out(&replayed, &january);
+    assert_nothing_is_left_out(&replayed, january);
 }
 
 #[track_caller]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -43,35 +44,41 @@ impl Flights {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/flights-2013-01.csv.gz")
     }
 
-    /// What is in the file of the examples.
-    pub(super) fn january() -> Self {
-        let file = File::open(Self::january_file()).unwrap();
-        let mut reader = csv::Reader::from_reader(GzDecoder::new(file));
-        let texts = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect();
-        let columns = texts(reader.headers().unwrap());
-        let lines = reader.records().map(|line| texts(&line.unwrap())).collect();
-        Self { columns, lines }
+    /// What is in the file of the examples, in the order of event time.
+    pub(super) fn january() -> &'static Self {
+        /// Read once: without optimisation that takes longer than some of the tests.
+        static JANUARY: LazyLock<Flights> = LazyLock::new(|| {
+            let file = File::open(Flights::january_file()).unwrap();
+            let mut reader = csv::Reader::from_reader(GzDecoder::new(file));
+            let texts = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect();
+            let columns = texts(reader.headers().unwrap());
+            let lines = reader.records().map(|line| texts(&line.unwrap())).collect();
+            let mut flights = Flights { columns, lines };
+            let mut lines = std::mem::take(&mut flights.lines);
+            lines.sort_by_cached_key(|line| flights.event_time(line));
+            Flights { lines, ..flights }
+        });
+        &JANUARY
     }
 
-    /// Its first lines in the order of event time.
-    pub(super) fn first(mut self, count: usize) -> Self {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.sort_by_key(|line| self.event_time(line));
-        lines.truncate(count);
-        Self { lines, ..self }
+    /// Its first lines.
+    pub(super) fn first(&self, count: usize) -> Self {
+        self.part(0..count)
     }
 
     /// The flights of some days of January, moved to the February of a leap year.
-    pub(super) fn moved_to_february(mut self, days: std::ops::RangeInclusive<u32>) -> Self {
+    pub(super) fn moved_to_february(&self, days: std::ops::RangeInclusive<u32>) -> Self {
         let [year, month, day, time_hour] =
             ["year", "month", "day", "time_hour"].map(|name| self.column(name));
-        self.lines.retain(|line| days.contains(&line[day].parse().unwrap()));
-        for line in &mut self.lines {
+        let is_wanted = |line: &&Vec<String>| days.contains(&line[day].parse().unwrap());
+        let moved = |mut line: Vec<String>| {
             line[year] = "2024".to_owned();
             line[month] = "2".to_owned();
             line[time_hour] = line[time_hour].replace("2013-01-", "2024-02-");
-        }
-        self
+            line
+        };
+        let lines = self.lines.iter().filter(is_wanted).cloned().map(moved).collect();
+        Self { columns: self.columns.clone(), lines }
     }
 
     /// The same flights in another order.
