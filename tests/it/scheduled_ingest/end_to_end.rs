@@ -112,7 +112,7 @@ fn assert_nothing_is_left_out(replayed: &Replayed, flights: &Flights) {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_month_in_any_order_has_tables_of_its_own() {
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let february = Flights::january().moved_to_february(26..=28).shuffled(seed);
     let replayed = replay_lines(&february, &[]).await;
     assert_nothing_is_left_out(&replayed, &february);

@@ -100,7 +100,7 @@ struct Ingested {
 async fn ingest(places: &Places, flights: &Flights, others: Vec<PubSubMessage>) -> Ingested {
     let (first, second) = (flights.part(0..FLIGHTS / 2), flights.part(FLIGHTS / 2..FLIGHTS));
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut mixed: Vec<_> =
         first.messages().map(|(id, flight)| message(&id, &flight.to_string())).collect();
     mixed.extend(others);

@@ -9,6 +9,7 @@ use millstream_io_gcp::connection::Connection;
 use millstream_io_gcp::pubsub::{PubSubMessage, PubSubPublisher};
 use millstream_local_gcp::LocalGcp;
 use millstream_local_gcp::clock::{ManualClock, Timestamp};
+use millstream_local_gcp::pubsub::SubscriptionStatistics;
 use millstream_pipelines::scheduled_ingest::{ID_ATTRIBUTE, ScheduledIngestConfig, build};
 use serde_json::Value;
 
@@ -64,8 +65,9 @@ impl Places {
         self.publish(messages.collect::<Vec<_>>()).await;
     }
 
-    /// Lets so much time pass for the servers that the leases of whoever is gone run out.
-    pub(super) fn outlast_leases(&self) {
+    /// Waits until no reader is there, and lets so much time pass for the servers that the leases of those that were run out.
+    pub(super) async fn outlast_leases(&self) {
+        until("the end of all streams", || self.subscription().sessions == 0).await;
         self.clock.advance(2 * LEASE);
     }
 
@@ -87,7 +89,11 @@ impl Places {
 
     /// How many messages wait or are under way.
     pub(super) fn unacknowledged(&self) -> u64 {
-        self.local.pubsub().subscription_statistics()[SUBSCRIPTION].unacked
+        self.subscription().unacked
+    }
+
+    fn subscription(&self) -> SubscriptionStatistics {
+        self.local.pubsub().subscription_statistics()[SUBSCRIPTION]
     }
 
     /// The rows of the table of flights.

@@ -51,7 +51,7 @@ async fn end_in_the_middle(job: JobHandle, count: u64, how: End) {
 /// Publishes flights in parts, a part for each life of the job and one for the last, which is drained.
 async fn live(ends: &[End]) {
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let places = Places::start().await;
     let checkpoints = tempfile::tempdir().unwrap();
     let count = (ends.len() + 1) * PER_LIFE;
@@ -66,7 +66,7 @@ async fn live(ends: &[End]) {
         // Nobody is there, and what is sent again counts only once all the same.
         places.publish_flights(&part(life).part(0..50)).await;
         assert!(places.unacknowledged() >= 50);
-        places.outlast_leases();
+        places.outlast_leases().await;
     }
     let job = start(&places, checkpoints.path());
     places.publish_flights(&part(ends.len())).await;
