@@ -1,4 +1,35 @@
 //! Streaming dataflow in the Apache Beam model, run by an embedded engine.
+//!
+//! A [`Pipeline`] is composed of named steps: a source makes a [`PCollection`], transforms make others of it, a sink takes
+//! one. Elements carry event time; windows divide it, watermarks say how far it has come, triggers decide when a window's
+//! result is emitted, and allowed lateness how long it may be refined. The [`Engine`] runs the pipeline on threads of the
+//! program it is part of, with checkpoints from which a crashed job goes on as if nothing had happened.
+//!
+//! ```
+//! use std::time::Duration;
+//! use millstream::prelude::*;
+//!
+//! let pipeline = Pipeline::named("revenue");
+//! pipeline
+//!     .create("Orders", [("tea".to_owned(), 250_u64, 12_i64), ("tea".to_owned(), 200, 30), ("rice".to_owned(), 90, 75)])
+//!     .with_timestamps("EventTime", |(_, _, second)| Timestamp::from_secs(*second))
+//!     .window("ByMinute", FixedWindows::of(Duration::from_secs(60)))
+//!     .map("CentsBySku", |(sku, cents, _)| (sku, cents))
+//!     .combine_per_key("Revenue", Sum)
+//!     .for_each("Check", |(sku, cents)| assert_eq!(cents, if sku == "tea" { 450 } else { 90 }));
+//!
+//! let report = Engine::builder().workers(2).run(&pipeline)?;
+//! assert_eq!(report.step("Revenue").map(|step| step.records_out), Some(2));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | build pipelines | [`pcollection`], [`transforms`], [`windowing`], [`trigger`], [`combine`], [`dofn`] |
+//! | read from and write to something new | [`source`], [`sink`] |
+//! | run and watch them | [`engine`], [`metrics`], [`checkpoint`] |
+//! | test them | [`testing`] |
+//! | use one operator without the engine | [`operator`] |
 
 pub mod batch;
 pub mod checkpoint;

@@ -358,34 +358,55 @@ impl Job {
     }
 }
 
-/// Stops the job at the first signal; ends the process at the second.
+/// Stops the job at the first signal; gives it up at the second.
 fn listen_for_signals(io: &Io, control: JobControl, mode: StopMode, within: Duration) {
     io.spawn(async move {
-        if wait_for_signal().await.is_err() {
+        let Ok(mut signals) = Signals::listen() else {
             tracing::warn!("signals cannot be listened to: the job will not stop gracefully");
             return;
-        }
+        };
+        signals.next().await;
         tracing::info!(?mode, "stopping on a signal");
         control.stop(mode, Some(within));
-        if wait_for_signal().await.is_ok() {
-            control.stop(mode, Some(Duration::ZERO));
-        }
+        signals.next().await;
+        tracing::warn!("giving up on a second signal");
+        control.stop(mode, Some(Duration::ZERO));
     });
 }
 
+/// SIGTERM and SIGINT; none is missed between two calls of `next`.
 #[cfg(unix)]
-async fn wait_for_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    std::future::poll_fn(|cx| {
-        let received = terminate.poll_recv(cx).is_ready() || interrupt.poll_recv(cx).is_ready();
-        if received { std::task::Poll::Ready(Ok(())) } else { std::task::Poll::Pending }
-    })
-    .await
+struct Signals([tokio::signal::unix::Signal; 2]);
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]))
+    }
+
+    async fn next(&mut self) {
+        std::future::poll_fn(|cx| {
+            let received = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            if received { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
 }
 
+/// What Ctrl-C sends.
 #[cfg(not(unix))]
-async fn wait_for_signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

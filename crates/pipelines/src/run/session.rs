@@ -190,13 +190,15 @@ fn show(table: &Preview, out: &mut dyn Write) -> Result<(), RunError> {
         let value = row.get(column).map_or_else(String::new, export::text);
         if value.is_empty() { "-".to_owned() } else { value }
     };
-    let line = |cells: Vec<String>| {
-        let cells = cells.iter().map(|cell| format!("{cell:<22}"));
-        format!("  {}", cells.collect::<String>().trim_end())
-    };
-    writeln!(out, "{}", line(table.columns.clone()))?;
-    for row in &table.rows {
-        writeln!(out, "{}", line(table.columns.iter().map(|column| text(row, column)).collect()))?;
+    let cells = |row| table.columns.iter().map(|column| text(row, column)).collect();
+    let mut lines: Vec<Vec<String>> = vec![table.columns.clone()];
+    lines.extend(table.rows.iter().map(cells));
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<usize> =
+        (0..table.columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+    for line in &lines {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("  {cell:<width$}"));
+        writeln!(out, "{}", cells.collect::<String>().trim_end())?;
     }
     Ok(writeln!(out)?)
 }
