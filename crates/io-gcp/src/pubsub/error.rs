@@ -13,7 +13,9 @@ use crate::connection::ConnectionError;
 #[non_exhaustive]
 pub enum PubSubError {
     /// A name is not of the form Pub/Sub wants.
-    #[error("{name:?} is no name of a {kind}: expected projects/PROJECT/{kind}s/{example}")]
+    #[error(
+        "{name:?} is no name of a {kind}: expected projects/PROJECT/{kind}s/{example}, its last part of 3 to 255 characters, a letter first"
+    )]
     Name {
         /// `topic` or `subscription`.
         kind: &'static str,
