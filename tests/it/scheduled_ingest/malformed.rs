@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use millstream::engine::{Engine, Report, StopMode};
+use millstream::engine::{Report, StopMode};
 use millstream_io_gcp::pubsub::PubSubMessage;
 use millstream_pipelines::scheduled_ingest::{DeadLetterConfig, UnknownFields, step};
 use serde_json::{Value, json};
 
 use super::flights::{Flights, TextRow, assert_panes, assert_rows};
-use super::places::{Places, end, message};
+use super::places::{Places, end, engine, message};
 
 /// Flights of a test.
 const FLIGHTS: usize = 300;
@@ -106,7 +106,7 @@ async fn ingest(places: &Places, flights: &Flights, others: Vec<PubSubMessage>) 
     mixed.extend(others);
     fastrand::Rng::with_seed(seed).shuffle(&mut mixed);
 
-    let job = places.start_job(Engine::builder());
+    let job = places.start_job(&engine());
     places.publish(mixed).await;
     places.all_acknowledged(&job).await;
     // The job goes on as if nothing had been.

@@ -71,11 +71,9 @@ impl Places {
         self.clock.advance(2 * LEASE);
     }
 
-    /// Starts the job with two workers.
-    pub(super) fn start_job(&self, engine: Engine) -> JobHandle {
-        let pipeline = build(&self.config).unwrap();
-        let engine = engine.workers(2).checkpoint_every(CHECKPOINT_INTERVAL).report_every(LOOK);
-        engine.start(&pipeline).unwrap()
+    /// Starts the job.
+    pub(super) fn start_job(&self, engine: &Engine) -> JobHandle {
+        engine.start(&build(&self.config).unwrap()).unwrap()
     }
 
     /// Waits until all messages are acknowledged: then they are part of a durable checkpoint.
@@ -115,6 +113,11 @@ impl Places {
         };
         rows.into_iter().map(texts).collect()
     }
+}
+
+/// An engine with two workers that shows what it does at once.
+pub(super) fn engine() -> Engine {
+    Engine::builder().workers(2).checkpoint_every(CHECKPOINT_INTERVAL).report_every(LOOK)
 }
 
 /// The message of a flight.

@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use millstream::engine::{Engine, JobHandle, StopMode};
+use millstream::engine::{JobHandle, StopMode};
 use millstream_pipelines::scheduled_ingest::step;
 
 use super::flights::{Flights, assert_panes, assert_rows};
-use super::places::{Places, end, until};
+use super::places::{Places, end, engine, until};
 
 /// How a life of the job ends.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ const PER_LIFE: usize = 400;
 
 /// A job of these places whose checkpoints are in `directory`.
 fn start(places: &Places, directory: &Path) -> JobHandle {
-    places.start_job(Engine::builder().checkpoints_in(directory))
+    places.start_job(&engine().checkpoints_in(directory))
 }
 
 /// Ends a job that has read at least `count` messages and made a checkpoint, wherever it is with the others.
@@ -90,4 +90,21 @@ async fn a_job_given_up_without_a_last_checkpoint_loses_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn suspended_and_given_up_jobs_take_turns() {
     live(&[End::GivenUp, End::Suspended, End::GivenUp]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ended_has_acknowledged_what_its_last_checkpoint_holds() {
+    let places = Places::start().await;
+    // The only checkpoint is the last one.
+    let engine = engine().checkpoint_every(Duration::from_secs(3_600));
+    let flights = Flights::january().first(PER_LIFE);
+    places.publish_flights(&flights).await;
+    let job = places.start_job(&engine);
+    let all_read =
+        || job.status().step(step::READ).is_some_and(|read| read.records_out == PER_LIFE as u64);
+    until("all messages", all_read).await;
+    job.stop(StopMode::Suspend);
+    end(job).await.unwrap();
+    assert_eq!(places.unacknowledged(), 0);
+    assert_rows(places.rows().await, &flights);
 }

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, Runtime};
+
 use crate::checkpoint::{CheckpointStore, DirectoryStore, MemoryStore};
 use crate::engine::coordinator::Coordinator;
 use crate::engine::display::Display;
+use crate::engine::drivers::tasks::IoTasks;
 use crate::engine::drivers::threads::{Life, Waiting, run_life};
 use crate::engine::job::{JobControl, JobHandle, JobShared, StopMode};
 use crate::engine::plan::Plan;
@@ -32,6 +35,9 @@ const RESTART_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Threads for asynchronous I/O beside the workers.
 const IO_THREADS: usize = 2;
+
+/// How long the end of a job waits for its connectors' last requests. They give up by themselves before.
+const LAST_REQUESTS: Duration = Duration::from_secs(15);
 
 type Listener = Arc<dyn Fn(&Status) + Send + Sync>;
 
@@ -63,7 +69,7 @@ pub struct Engine {
     restarts: u64,
     signals: Option<Duration>,
     display: Display,
-    io: Option<tokio::runtime::Handle>,
+    io: Option<Handle>,
     listeners: Vec<Listener>,
 }
 
@@ -151,7 +157,7 @@ impl Engine {
 
     /// Runs asynchronous I/O on this runtime instead of one of the job's own.
     #[must_use]
-    pub fn io_runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
+    pub fn io_runtime(mut self, runtime: Handle) -> Self {
         self.io = Some(runtime);
         self
     }
@@ -246,13 +252,20 @@ struct Job {
 
 impl Job {
     fn run(mut self, control: &JobControl) -> Result<Report> {
-        let (io, runtime) = self.io()?;
+        let (handle, runtime) = self.io()?;
         if let Some(within) = self.engine.signals {
             let mode = if self.store.is_durable() { StopMode::Suspend } else { StopMode::Drain };
-            listen_for_signals(&io, control.clone(), mode, within);
+            listen_for_signals(&handle, control.clone(), mode, within);
         }
+        let tasks = IoTasks::default();
+        let counted = tasks.clone();
+        let io = Io::new(move |task| drop(handle.spawn(counted.count(task))));
         let mut screen = self.engine.display.open();
         let result = self.lives(&io, &mut |status| screen.show(status));
+        // What the last checkpoint holds is acknowledged only then: without, it would come again.
+        if result.is_ok() && !tasks.wait(LAST_REQUESTS) {
+            tracing::warn!("the connectors' last requests were not answered in time");
+        }
         let state = if result.is_ok() { JobState::Finished } else { JobState::Failed };
         let mut status = self.status(state, &self.shared.status().checkpoint, &[]);
         if let Err(error) = &result {
@@ -266,22 +279,18 @@ impl Job {
         result.map(|()| Report::new(status))
     }
 
-    fn io(&self) -> Result<(Io, Option<tokio::runtime::Runtime>)> {
-        let (handle, runtime) = match &self.engine.io {
-            Some(handle) => (handle.clone(), None),
-            None => {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(IO_THREADS)
-                    .thread_name("millstream-io")
-                    .enable_all()
-                    .build()
-                    .map_err(|cause| {
-                        Error::invalid("the I/O runtime could not be started", cause)
-                    })?;
-                (runtime.handle().clone(), Some(runtime))
-            }
-        };
-        Ok((Io::new(move |task| drop(handle.spawn(task))), runtime))
+    /// The runtime for I/O; one of the job's own is returned too, to be shut down.
+    fn io(&self) -> Result<(Handle, Option<Runtime>)> {
+        if let Some(handle) = &self.engine.io {
+            return Ok((handle.clone(), None));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(IO_THREADS)
+            .thread_name("millstream-io")
+            .enable_all()
+            .build()
+            .map_err(|cause| Error::invalid("the I/O runtime could not be started", cause))?;
+        Ok((runtime.handle().clone(), Some(runtime)))
     }
 
     /// Runs life after life until the job ends, or fails once too often.
@@ -359,8 +368,8 @@ impl Job {
 }
 
 /// Stops the job at the first signal; gives it up at the second.
-fn listen_for_signals(io: &Io, control: JobControl, mode: StopMode, within: Duration) {
-    io.spawn(async move {
+fn listen_for_signals(runtime: &Handle, control: JobControl, mode: StopMode, within: Duration) {
+    runtime.spawn(async move {
         let Ok(mut signals) = Signals::listen() else {
             tracing::warn!("signals cannot be listened to: the job will not stop gracefully");
             return;

@@ -1,4 +1,5 @@
 //! What runs workers: threads in production, one seeded thread in tests and simulation.
 
 pub mod single;
+pub(crate) mod tasks;
 pub mod threads;
