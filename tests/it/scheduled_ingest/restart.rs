@@ -27,14 +27,17 @@ fn start(places: &Places, directory: &Path) -> JobHandle {
     places.start_job(&engine().checkpoints_in(directory))
 }
 
-/// Ends a job that has read at least `count` messages and made a checkpoint, wherever it is with the others.
-async fn end_in_the_middle(job: JobHandle, count: u64, how: End) {
-    let is_in_the_middle = || {
-        let status = job.status();
-        assert!(!job.is_finished(), "the job is over: {:?}", status.failure);
-        status.checkpoint.completed > 0 && status.step(step::READ).unwrap().records_out >= count
-    };
-    until("the middle", is_in_the_middle).await;
+fn messages_read(job: &JobHandle) -> u64 {
+    job.status().step(step::READ).map_or(0, |read| read.records_out)
+}
+
+/// Ends a job of which the checkpoints hold half of `flights`, and which has just begun with the other half.
+async fn end_in_the_middle(job: JobHandle, places: &Places, flights: &Flights, how: End) {
+    places.publish_flights(&flights.part(0..PER_LIFE / 2)).await;
+    places.all_acknowledged(&job).await;
+    let before = messages_read(&job);
+    places.publish_flights(&flights.part(PER_LIFE / 2..PER_LIFE)).await;
+    until("the middle", || messages_read(&job) > before).await;
     match how {
         End::Suspended => {
             job.stop(StopMode::Suspend);
@@ -61,8 +64,7 @@ async fn live(ends: &[End]) {
 
     for (life, how) in ends.iter().enumerate() {
         let job = start(&places, checkpoints.path());
-        places.publish_flights(&part(life)).await;
-        end_in_the_middle(job, PER_LIFE as u64 / 2, *how).await;
+        end_in_the_middle(job, &places, &part(life), *how).await;
         // Nobody is there, and what is sent again counts only once all the same.
         places.publish_flights(&part(life).part(0..50)).await;
         assert!(places.unacknowledged() >= 50);
