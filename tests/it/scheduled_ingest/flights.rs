@@ -95,6 +95,13 @@ impl Flights {
         shuffled
     }
 
+    /// Those scheduled before an hour.
+    pub(super) fn before(&self, time_hour: &str) -> Self {
+        let is_before = |line: &&Vec<String>| self.value(line, "time_hour") < time_hour;
+        let lines = self.lines.iter().filter(is_before).cloned().collect();
+        Self { columns: self.columns.clone(), lines }
+    }
+
     /// The lines from `start` on that are before `end`.
     pub(super) fn part(&self, range: std::ops::Range<usize>) -> Self {
         Self { columns: self.columns.clone(), lines: self.lines[range].to_vec() }

@@ -28,7 +28,7 @@ use crate::operator::group::grouping::Grouping;
 use crate::operator::group::merging::Merging;
 use crate::operator::group::plain::Plain;
 use crate::operator::output::Output;
-use crate::operator::seam::{Operator, Progress, Share};
+use crate::operator::seam::{Operator, Progress, Share, resumed};
 use crate::state::{SnapshotWriter, StepState};
 use crate::time::Timestamp;
 use crate::windowing::WindowingStrategy;
@@ -177,7 +177,7 @@ impl<K: Key, V: Data, C: CombineFn<V>> Operator<Kv<K, V>> for GroupWindows<K, V,
         let Self { grouping, panes, .. } = self;
         let watermarks = state.values::<(Timestamp, Timestamp)>(WATERMARKS)?;
         let least = |of: fn(&(Timestamp, Timestamp)) -> Timestamp| {
-            watermarks.iter().map(of).min().unwrap_or(Timestamp::MIN)
+            watermarks.iter().map(of).min().map_or(Timestamp::MIN, resumed)
         };
         grouping.watermark = least(|(input, _)| *input);
         grouping.output_watermark = least(|(_, output)| *output);

@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::error::{BoxError, Error, Result};
 use crate::metrics::{Counter, StepCounters};
 use crate::operator::output::{Output, SidePort};
-use crate::operator::seam::{Operator, Progress, Share, Signal, StageContext};
+use crate::operator::seam::{Operator, Progress, Share, Signal, StageContext, resumed};
 use crate::state::RestoredState;
 use crate::time::Timestamp;
 
@@ -202,7 +202,7 @@ impl<T, O: Operator<T>> Step<T, O> {
             let state = state.step(&self.identity.path);
             self.operator.restore(&state, share)?;
             let watermarks = state.values::<Timestamp>("watermark")?;
-            self.watermark_in = watermarks.into_iter().min().unwrap_or(Timestamp::MIN);
+            self.watermark_in = watermarks.into_iter().min().map_or(Timestamp::MIN, resumed);
         }
         if let Some(at) = self.operator.wake_at() {
             ctx.wake(at);

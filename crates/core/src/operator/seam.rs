@@ -118,6 +118,15 @@ pub trait Operator<T>: Send {
     fn teardown(&mut self) {}
 }
 
+/// The watermark that a step goes on from when a checkpoint had `watermark`.
+///
+/// At the end of time all windows were closed and nothing is kept of them. Whatever comes after such a checkpoint, of a drained job
+/// whose subscription or file has more by now, is a new beginning and not late.
+#[must_use]
+pub(crate) fn resumed(watermark: Timestamp) -> Timestamp {
+    if watermark == Timestamp::MAX { Timestamp::MIN } else { watermark }
+}
+
 /// The part of the key space, and of unkeyed state, that a worker owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {

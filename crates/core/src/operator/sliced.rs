@@ -13,7 +13,7 @@ use crate::combine::CombineFn;
 use crate::error::{BoxError, Result};
 use crate::metrics::Counter;
 use crate::operator::output::Output;
-use crate::operator::seam::{Operator, Progress, Share};
+use crate::operator::seam::{Operator, Progress, Share, resumed};
 use crate::operator::table::{Feed, KeyTable};
 use crate::pane::{PaneInfo, Timing};
 use crate::state::{SnapshotWriter, StepState, key_group, key_hash};
@@ -371,8 +371,11 @@ where
             }
         }
         let times = state.values::<(i64, Timestamp)>("next_end")?;
-        self.next_end = times.iter().map(|(end, _)| *end).max().unwrap_or(i64::MIN);
-        self.watermark = times.iter().map(|(_, at)| *at).min().unwrap_or(Timestamp::MIN);
+        let least = times.iter().map(|(_, at)| *at).min().unwrap_or(Timestamp::MIN);
+        self.watermark = resumed(least);
+        if self.watermark == least || !self.slices.is_empty() {
+            self.next_end = times.iter().map(|(end, _)| *end).max().unwrap_or(i64::MIN);
+        }
         if state.values::<bool>("touched")?.contains(&true) {
             self.touched = true;
         }

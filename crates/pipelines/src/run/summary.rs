@@ -151,6 +151,9 @@ impl fmt::Display for Summary {
         if !self.dead_letters.is_empty() {
             write!(out, " ({})", by_name(&self.dead_letters))?;
         }
+        if self.late > 0 {
+            write!(out, "\nlate, not counted  {}", number(self.late))?;
+        }
         writeln!(out, "\nwindows written    {}", number(self.windows_written))?;
         writeln!(out, "panes written      {}", by_name(&self.panes_written))?;
         writeln!(

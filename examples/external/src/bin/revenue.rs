@@ -1,3 +1,5 @@
+//! Revenue per product and minute.
+
 use std::time::Duration;
 use millstream::prelude::*;
 use serde::{Deserialize, Serialize};
