@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::error::RunError;
 
-/// How long a stop on a signal may take.
+/// How long a stop on a signal may take, unless it is said: most who send SIGTERM wait no longer before they kill.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Options of any job.
@@ -26,6 +26,12 @@ pub struct JobOptions {
     /// Number of workers; by default one for each processor
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// How long a stop on SIGTERM or SIGINT may take before the job gives up and fails; 60 by default
+    #[arg(long, value_name = "SECONDS")]
+    pub stop_within: Option<u64>,
+    /// On SIGTERM or SIGINT end for good, even with --checkpoints: open windows fire as if all data had come
+    #[arg(long)]
+    pub drain: bool,
     /// Serve /metrics, /healthz, /readyz and /status on this port of 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "PORT")]
     pub status_port: Option<u16>,
@@ -40,8 +46,11 @@ impl JobOptions {
     pub fn engine(&self, display: Display) -> Engine {
         let mut engine = Engine::builder()
             .io_runtime(tokio::runtime::Handle::current())
-            .stop_on_signals(STOP_WITHIN)
+            .stop_on_signals(self.stop_within.map_or(STOP_WITHIN, Duration::from_secs))
             .display(display);
+        if self.drain {
+            engine = engine.drain_on_signals();
+        }
         if let Some(workers) = self.workers {
             engine = engine.workers(workers);
         }

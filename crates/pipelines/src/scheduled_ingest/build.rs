@@ -1,5 +1,7 @@
 //! [`build`]: the whole pipeline, from the subscription to the tables.
 
+use std::time::Duration;
+
 use millstream::prelude::*;
 use millstream_io_gcp::bigquery::{
     BigQuery, BigQuerySink, SchemaPolicy, TableReference, TableSchema,
@@ -90,6 +92,7 @@ pub fn build_observed(
 fn source(config: &ScheduledIngestConfig, prepared: &Prepared) -> PubSubSource {
     let mut source = PubSub::subscription(&config.subscription)
         .connection(config.pubsub.clone())
+        .ack_deadline(Duration::from_secs(config.lease_seconds))
         .allowed_skew(config.windows.out_of_order());
     if let Deduplicate::Attribute(name) = &config.deduplicate {
         source = source.id_attribute(name);

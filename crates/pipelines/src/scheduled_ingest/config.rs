@@ -56,6 +56,9 @@ pub struct ScheduledIngestConfig {
     pub name: String,
     /// The subscription to consume: `projects/P/subscriptions/S`.
     pub subscription: String,
+    /// How long messages stay leased to a job that died, from 10 to 600: so long the watermark stands still after a crash.
+    #[serde(default = "default_lease_seconds")]
+    pub lease_seconds: u64,
     /// How Pub/Sub is reached.
     #[serde(default)]
     pub pubsub: Connection,
@@ -295,6 +298,11 @@ pub enum DeadLetterConfig {
 
 const fn with_dataset() -> CreatePolicy {
     CreatePolicy::WithDataset(None)
+}
+
+/// As Google's clients have it: longer than any pause of a job that lives.
+pub(super) const fn default_lease_seconds() -> u64 {
+    60
 }
 
 fn default_name() -> String {

@@ -8,6 +8,7 @@ use millstream_io_gcp::bigquery::{Field, FieldType, TableReference};
 use super::config::{
     Aggregate, AggregatesConfig, DeadLetterConfig, Deduplicate, EventTimeConfig, Measure,
     MessageConfig, ScheduledIngestConfig, TablesConfig, UnknownFields, WindowsConfig,
+    default_lease_seconds,
 };
 
 /// The attribute that carries the id of a flight.
@@ -28,6 +29,7 @@ impl ScheduledIngestConfig {
         Self {
             name: "flights".to_owned(),
             subscription: subscription.into(),
+            lease_seconds: default_lease_seconds(),
             pubsub: Default::default(),
             bigquery: Default::default(),
             message: MessageConfig {

@@ -1,5 +1,7 @@
 //! [`Prepared`]: a configuration that was found to fit together, ready to build a pipeline from; and [`ConfigError`].
 
+use std::ops::RangeInclusive;
+
 use millstream_io_gcp::bigquery::Mode;
 
 use super::aggregates::AggregateSchema;
@@ -34,6 +36,9 @@ pub struct Prepared {
     pub event_time: Option<EventTimeReader>,
 }
 
+/// What Pub/Sub takes as ack deadline. Source: "ackDeadlineSeconds" of its reference.
+const LEASE_SECONDS: RangeInclusive<u64> = 10..=600;
+
 impl ScheduledIngestConfig {
     /// Checks everything that can be checked without asking a service.
     ///
@@ -52,6 +57,9 @@ impl ScheduledIngestConfig {
         check_names(self, &mut problems);
         let message = MessageSchema::new(&self.message, &mut problems);
         let aggregates = AggregateSchema::new(&self.aggregates, &message, &mut problems);
+        if !LEASE_SECONDS.contains(&self.lease_seconds) {
+            problems.push(format!("lease_seconds is {}, not 10 to 600", self.lease_seconds));
+        }
         if self.windows.size_seconds == 0 {
             problems.push("windows: size_seconds must be at least 1".to_owned());
         }

@@ -7,6 +7,8 @@ use clap::Args;
 use millstream::BoxError;
 use millstream_local_gcp::LocalGcp;
 
+use crate::signals::Signals;
+
 /// Options of the local servers.
 #[derive(Args)]
 pub(crate) struct Local {
@@ -25,7 +27,7 @@ impl Local {
     /// Serves until a signal; prints the variables that make clients use the servers, ready for a shell.
     pub(crate) async fn run(self) -> Result<(), BoxError> {
         // Before anybody knows where the servers are, so that no signal is missed.
-        let stop = signals()?;
+        let mut signals = Signals::listen()?;
         let mut builder = LocalGcp::builder().port(self.port);
         if let Some(port) = self.grpc_port {
             builder = builder.grpc_port(port);
@@ -35,33 +37,9 @@ impl Local {
         }
         let local = builder.start().await?;
         say(&local)?;
-        stop.await;
-        local.shutdown().await?;
-        Ok(())
+        signals.next().await;
+        Ok(signals.bear(1, local.shutdown()).await?)
     }
-}
-
-/// Completes at the first SIGTERM or SIGINT after the call.
-#[cfg(unix)]
-fn signals() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn signals() -> std::io::Result<impl Future<Output = ()>> {
-    let stop = tokio::signal::ctrl_c();
-    Ok(async move {
-        // Without a handler the process ends at the signal by itself.
-        let _ = stop.await;
-    })
 }
 
 fn say(local: &LocalGcp) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod local;
 mod scheduled_ingest;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -11,8 +12,17 @@ use millstream::error::reason_chain;
 use millstream_pipelines::logs::LogOptions;
 
 /// Streaming pipelines, and local servers to run them against
+const EXIT_STATUS: &str = "\
+Exit status:
+    0  the work is done, or was stopped by SIGINT or SIGTERM: everything is committed
+    1  it failed, or did not stop in time: standard error says why
+    2  the command line is wrong
+  130  a second SIGINT ended it at once
+  143  a second SIGTERM ended it at once
+After 1, 130 and 143 a job with --checkpoints goes on from its last checkpoint when it is started again; nothing is lost or doubled.";
+
 #[derive(Parser)]
-#[command(name = "millstream", version)]
+#[command(name = "millstream", version, after_help = EXIT_STATUS)]
 struct Arguments {
     #[command(flatten)]
     logs: LogOptions,
@@ -25,6 +35,7 @@ enum Command {
     /// Serve local Pub/Sub and BigQuery until SIGINT or SIGTERM
     Local(local::Local),
     /// Run the pipeline scheduled-ingest as a file configures it, until SIGINT or SIGTERM
+    #[command(after_help = EXIT_STATUS)]
     ScheduledIngest(scheduled_ingest::Run),
 }
 

@@ -8,6 +8,8 @@ use millstream::engine::display::Display;
 use millstream_pipelines::run::{JobOptions, RunError, wait};
 use millstream_pipelines::scheduled_ingest::{ScheduledIngestConfig, build, step};
 
+use crate::signals::Signals;
+
 /// Options of the job.
 #[derive(Args)]
 pub(crate) struct Run {
@@ -22,7 +24,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Runs the job to its end, and prints how it went.
+    /// Runs the job to its end, or that of everybody's patience, and prints how it went.
     pub(crate) async fn run(self) -> Result<(), BoxError> {
         let config = self.config()?;
         let pipeline = build(&config)?;
@@ -33,9 +35,11 @@ impl Run {
             return Ok(());
         }
         let job = self.job.engine(Display::Auto).start(&pipeline)?;
+        // The job stops by itself at the first signal, and gives up at the second: if it can.
+        let mut signals = Signals::listen()?;
         let pages = self.job.serve_status(job.control(), &mut out).await?;
         // Progress and the final table are on standard error already.
-        let report = wait(job).await?;
+        let report = signals.bear(2, wait(job)).await?;
         pages.inspect(|pages| pages.abort());
         let status = report.status();
         let read = status.step(step::READ).map_or(0, |read| read.records_out);

@@ -1,0 +1,1 @@
+//! How the program ends: the exit statuses that its help lists.

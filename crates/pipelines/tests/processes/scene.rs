@@ -1,0 +1,224 @@
+//! [`Scene`]: local servers in a process, flights to publish, and the tables that a pipeline's processes leave there.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millstream_io_gcp::bigquery::query::Row;
+use millstream_io_gcp::bigquery::{QueryClient, TableReference};
+use millstream_io_gcp::connection::Connection;
+use millstream_io_gcp::pubsub::{
+    PubSubAdmin, PubSubMessage, PubSubPublisher, SubscriptionSettings,
+};
+use millstream_pipelines::scheduled_ingest::{ID_ATTRIBUTE, ScheduledIngestConfig};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::flights::{Flights, TextRow};
+use super::program::{Program, get, until};
+
+const TOPIC: &str = "projects/demo/topics/flights";
+const SUBSCRIPTION: &str = "projects/demo/subscriptions/flights";
+/// The least there is: so long a message is with a process that was killed.
+const LEASE_SECONDS: u64 = 10;
+
+/// Local servers, and flights on their way through them.
+pub(super) struct Scene {
+    pub(super) local: Program,
+    pub(super) directory: TempDir,
+    pub(super) flights: Flights,
+    config: ScheduledIngestConfig,
+    variables: Vec<(String, String)>,
+    endpoint: String,
+    publisher: PubSubPublisher,
+    published: usize,
+    started: usize,
+}
+
+/// A process with the pipeline.
+pub(super) struct Pipeline {
+    pub(super) program: Program,
+    /// Where it tells how it is, once it has.
+    status: Option<String>,
+}
+
+impl Scene {
+    /// Starts the servers and makes a topic with its subscription.
+    pub(super) async fn open(flights: Flights) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("servers").into_os_string().into_string().unwrap();
+        let errors = directory.path().join("servers.txt");
+        let local = Program::start(&["local", "--data-dir", &data], &[], &errors);
+        let variable = |name: &str| (name.to_owned(), local.printed(&format!("export {name}=")));
+        let variables = ["BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"].map(variable).to_vec();
+        let endpoint = variables[0].1.clone();
+
+        let connection = Connection::local(&endpoint);
+        let admin = PubSubAdmin::connect(&connection).await.unwrap();
+        admin.ensure_topic(TOPIC).await.unwrap();
+        let settings = SubscriptionSettings::new(SUBSCRIPTION, TOPIC);
+        admin.ensure_subscription(&settings).await.unwrap();
+        let publisher = PubSubPublisher::connect(TOPIC, &connection).await.unwrap();
+        let config = config();
+        let text = serde_json::to_string(&config).unwrap();
+        std::fs::write(directory.path().join("config.json"), text).unwrap();
+        Self {
+            local,
+            directory,
+            flights,
+            config,
+            variables,
+            endpoint,
+            publisher,
+            published: 0,
+            started: 0,
+        }
+    }
+
+    /// Starts a process with the pipeline.
+    pub(super) fn start(&mut self, more: &[&str]) -> Pipeline {
+        self.started += 1;
+        let config = self.path("config.json");
+        let errors = self.path(&format!("pipeline-{}.txt", self.started));
+        let config = config.to_str().unwrap();
+        let arguments = ["scheduled-ingest", "--config", config, "--status-port", "0"];
+        let arguments = [&arguments[..], &["--workers", "2"], more].concat();
+        let program = Program::start(&arguments, &self.variables, &errors);
+        Pipeline { program, status: None }
+    }
+
+    /// A file or folder of this scene.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Publishes the next flights, as many as there are.
+    pub(super) async fn publish(&mut self, count: usize) {
+        let end = (self.published + count).min(self.flights.len());
+        let part = self.flights.part(self.published..end);
+        let message = |(id, flight): (String, Value)| {
+            PubSubMessage::new(flight.to_string()).with_attribute(ID_ATTRIBUTE, id)
+        };
+        self.publisher.publish(part.messages().map(message).collect::<Vec<_>>()).await.unwrap();
+        self.published = end;
+    }
+
+    /// A figure of the subscription, as the servers have it.
+    pub(super) fn subscription(&self, figure: &str) -> u64 {
+        self.status()["pubsub"]["subscriptions"][SUBSCRIPTION][figure].as_u64().unwrap()
+    }
+
+    /// The write streams: their paths, and what is known of them.
+    pub(super) fn streams(&self) -> serde_json::Map<String, Value> {
+        self.status()["bigquery"]["streams"].as_object().unwrap().clone()
+    }
+
+    /// Rows that were appended to streams, visible or not.
+    pub(super) fn appended(&self) -> u64 {
+        self.streams().values().map(|stream| stream["appended"].as_u64().unwrap()).sum()
+    }
+
+    fn status(&self) -> Value {
+        get(&format!("{}/status", self.endpoint)).unwrap()
+    }
+
+    /// Waits until every message is acknowledged, and so part of a durable checkpoint.
+    pub(super) async fn all_acknowledged(&self, pipeline: &mut Pipeline) {
+        until("every acknowledgement", || {
+            assert!(!pipeline.program.has_ended(), "it is over: {}", pipeline.program.errors());
+            self.subscription("unacked") == 0
+        })
+        .await;
+    }
+
+    pub(super) async fn rows(&self) -> Vec<TextRow> {
+        self.read(&self.config.tables.rows).await
+    }
+
+    pub(super) async fn panes(&self) -> Vec<TextRow> {
+        self.read(&self.config.tables.aggregates).await
+    }
+
+    pub(super) async fn dead_letters(&self) -> Vec<TextRow> {
+        self.read(&"demo.departures.dead_letters".parse().unwrap()).await
+    }
+
+    async fn read(&self, table: &TableReference) -> Vec<TextRow> {
+        let connection = Connection::local(&self.endpoint);
+        let client = QueryClient::connect(&connection, table.project()).await.unwrap();
+        let rows = match client.query(format!("SELECT * FROM {}", table.sql())).rows().await {
+            // A table is made with its first row.
+            Err(error) if error.is_not_found() => Vec::new(),
+            answered => answered.unwrap(),
+        };
+        let texts = |row: Row| row.into_iter().map(|(name, value)| (name, text(value))).collect();
+        rows.into_iter().map(texts).collect()
+    }
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// What comes later than it may does not count: a message that is late by the fault of a crash shows in the tables.
+fn config() -> ScheduledIngestConfig {
+    let table = |name: &str| format!("demo.departures.{name}").parse().unwrap();
+    let mut config = ScheduledIngestConfig::flights(
+        SUBSCRIPTION,
+        table("flights"),
+        table("carrier_hours"),
+        table("dead_letters"),
+    );
+    config.windows.allowed_lateness_seconds = 0;
+    config.windows.early_firing_millis = 200;
+    config.lease_seconds = LEASE_SECONDS;
+    config
+}
+
+impl Pipeline {
+    /// Whether it has said where its status is.
+    pub(super) fn has_begun(&mut self) -> bool {
+        while self.status.is_none()
+            && let Some(line) = self.program.next_line()
+        {
+            let address = line.strip_prefix("status at ").and_then(|rest| rest.split(',').next());
+            self.status = address.map(str::to_owned);
+        }
+        self.status.is_some()
+    }
+
+    /// The job's status, once there is one.
+    pub(super) fn status(&mut self) -> Option<Value> {
+        if !self.has_begun() {
+            return None;
+        }
+        get(self.status.as_deref()?).ok()
+    }
+
+    /// The watermark of what it has read.
+    pub(super) fn watermark(&mut self) -> Option<i64> {
+        step(&self.status()?, "ReadMessages")["watermark_micros"].as_i64()
+    }
+
+    /// Elements that were dropped as late.
+    pub(super) fn late(&mut self) -> u64 {
+        let status = self.status().unwrap();
+        let steps = status["steps"].as_array().unwrap().iter();
+        steps.map(|step| step["late"].as_u64().unwrap()).sum()
+    }
+
+    /// Stops it gently, which must work.
+    pub(super) async fn stop(mut self, signal: &str, within: Duration) {
+        until("the beginning", || self.has_begun()).await;
+        self.program.signal(signal);
+        let status = self.program.ended(within).await;
+        assert_eq!(status.code(), Some(0), "{status}: {}", self.program.errors());
+    }
+}
+
+fn step<'a>(status: &'a Value, path: &str) -> &'a Value {
+    status["steps"].as_array().unwrap().iter().find(|step| step["path"] == path).unwrap()
+}
