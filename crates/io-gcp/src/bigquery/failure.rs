@@ -11,6 +11,20 @@ use super::protocol::{Failure, FailureKind, RowFailure};
 /// Part of the message of every status about a stream that was ended.
 const FINALIZED: &str = "finaliz";
 
+impl Failure {
+    /// What a status of the service means: the number of its gRPC code, and its message.
+    ///
+    /// ```
+    /// use millstream_io_gcp::bigquery::protocol::{Failure, FailureKind};
+    ///
+    /// assert_eq!(Failure::of_grpc(6, "The offset is within stream").kind, FailureKind::AlreadyExists);
+    /// ```
+    #[must_use]
+    pub fn of_grpc(code: i32, message: &str) -> Self {
+        of_status(&Status::default().set_code(code).set_message(message))
+    }
+}
+
 /// What a failed append means.
 pub(super) fn of_append(error: AppendError) -> Failure {
     match error {

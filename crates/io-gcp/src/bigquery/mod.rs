@@ -8,6 +8,7 @@
 
 pub mod error;
 mod failure;
+mod link;
 pub mod protocol;
 pub mod query;
 pub mod rows;
@@ -20,6 +21,7 @@ mod tables;
 mod writer;
 
 pub use error::{Error, QueryFailure, Result};
+pub use link::WriterLink;
 pub use query::{Parameter, QueryClient};
 pub use rows::SchemaPolicy;
 pub use schema::{Field, FieldType, Mode, TableSchema};

@@ -16,27 +16,15 @@ use google_cloud_bigquery::write::format::Arrow;
 use google_cloud_bigquery::write::stream_type::BufferedStream;
 use google_cloud_bigquery::write::{BufferedWriter, DefaultWriter};
 use google_cloud_gax::retry_policy::NeverRetry;
-use millstream::io::Waker;
 use rustc_hash::FxHashMap;
-use tokio::sync::mpsc;
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::failure;
+use super::link::{Reply, WriterLink};
 use super::protocol::{Answer, ConnectionId, Failure, FailureKind, Request, StreamKind};
 use super::setup::{Setup, Table};
 use super::tables::connect_error;
 use crate::connection::{Connection, Service};
-
-/// What the shell tells its writer.
-#[derive(Debug)]
-pub(super) enum Reply {
-    /// The table is there.
-    Ready(Table),
-    /// The table cannot be used.
-    Failed(Error),
-    /// A request was answered.
-    Answer(Answer),
-}
 
 /// What a shell needs to start.
 #[derive(Debug)]
@@ -45,9 +33,7 @@ pub(super) struct ShellSetup {
     pub(super) setup: Setup,
     pub(super) append_timeout: Duration,
     pub(super) control_timeout: Duration,
-    pub(super) requests: mpsc::Receiver<Request<Bytes>>,
-    pub(super) replies: mpsc::Sender<Reply>,
-    pub(super) waker: Waker,
+    pub(super) link: WriterLink,
 }
 
 /// An open stream.
@@ -83,19 +69,20 @@ struct Shell {
 }
 
 /// Runs until the writer is dropped.
-pub(super) async fn run(mut start: ShellSetup) {
+pub(super) async fn run(start: ShellSetup) {
     let (reply, shell) = match Shell::start(&start).await {
         Ok((table, shell)) => (Reply::Ready(table), Some(shell)),
         Err(cause) => (Reply::Failed(cause), None),
     };
-    if start.replies.send(reply).await.is_err() {
+    let mut link = start.link;
+    if link.replies.send(reply).await.is_err() {
         return;
     }
-    start.waker.wake();
+    link.waker.wake();
     let Some(mut shell) = shell else { return };
     loop {
         let finished = tokio::select! {
-            request = start.requests.recv() => match request {
+            request = link.requests.recv() => match request {
                 Some(request) => {
                     shell.carry_out(request);
                     continue;
@@ -107,10 +94,10 @@ pub(super) async fn run(mut start: ShellSetup) {
         if let Some((connection, writer)) = finished.writer {
             shell.writers.insert(connection, writer);
         }
-        if start.replies.send(Reply::Answer(finished.answer)).await.is_err() {
+        if link.replies.send(Reply::Answer(finished.answer)).await.is_err() {
             return;
         }
-        start.waker.wake();
+        link.waker.wake();
     }
 }
 

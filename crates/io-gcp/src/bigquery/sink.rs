@@ -11,6 +11,8 @@ use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::error::Result;
+use super::link::WriterLink;
 use super::protocol::ProtocolOptions;
 use super::rows::{RowEncoder, SchemaPolicy};
 use super::schema::TableSchema;
@@ -216,6 +218,34 @@ impl BigQuerySink {
         self
     }
 
+    /// A writer whose requests the caller carries, through the link beside it: for simulations and for other transports. The sink
+    /// itself puts Google's client there.
+    ///
+    /// # Errors
+    /// [`Error::TableReference`](super::Error::TableReference) or [`Error::Schema`](super::Error::Schema) when the sink is set up wrongly.
+    pub fn link<T: Data>(&self, ctx: &IoContext) -> Result<(BigQueryWriter<T>, WriterLink)> {
+        let table: TableReference = self.table.parse()?;
+        if let Some(schema) = &self.schema {
+            RowEncoder::new(schema, self.schema_policy)?;
+        }
+        let protocol = ProtocolOptions { seed: Self::seed(ctx), ..self.protocol.clone() };
+        let queue = protocol.blocks_max + QUEUE_SLACK;
+        let (requests, request_queue) = mpsc::channel(queue);
+        let (reply_queue, replies) = mpsc::channel(queue);
+        let writer = BigQueryWriter::new(WriterSetup {
+            table: table.to_string(),
+            delivery: self.delivery,
+            schema_policy: self.schema_policy,
+            request_bytes: self.request_bytes,
+            linger: self.linger,
+            protocol,
+            requests,
+            replies,
+        });
+        let waker = ctx.waker.clone();
+        Ok((writer, WriterLink { requests: request_queue, replies: reply_queue, waker }))
+    }
+
     /// Seed of the pauses between tries: different for each step and worker, the same in each run.
     fn seed(ctx: &IoContext) -> u64 {
         let mut hasher = FxHasher::default();
@@ -228,38 +258,20 @@ impl BigQuerySink {
 impl<T: Data> Sink<T> for BigQuerySink {
     type Writer = BigQueryWriter<T>;
 
-    fn writer(&self, ctx: &IoContext) -> Result<BigQueryWriter<T>, BoxError> {
-        let table: TableReference = self.table.parse()?;
-        if let Some(schema) = &self.schema {
-            RowEncoder::new(schema, self.schema_policy)?;
-        }
-        let protocol = ProtocolOptions { seed: Self::seed(ctx), ..self.protocol.clone() };
-        let queue = protocol.blocks_max + QUEUE_SLACK;
-        let (requests, request_queue) = mpsc::channel(queue);
-        let (reply_queue, replies) = mpsc::channel(queue);
+    fn writer(&self, ctx: &IoContext) -> std::result::Result<BigQueryWriter<T>, BoxError> {
+        let (writer, link) = self.link(ctx)?;
         ctx.io.spawn(shell::run(ShellSetup {
             connection: self.connection.clone(),
             setup: Setup {
-                table: table.clone(),
+                table: self.table.parse()?,
                 schema: self.schema.clone(),
                 create: self.create.clone(),
                 layout: self.layout.clone(),
             },
-            append_timeout: protocol.append_timeout,
-            control_timeout: protocol.control_timeout,
-            requests: request_queue,
-            replies: reply_queue,
-            waker: ctx.waker.clone(),
+            append_timeout: self.protocol.append_timeout,
+            control_timeout: self.protocol.control_timeout,
+            link,
         }));
-        Ok(BigQueryWriter::new(WriterSetup {
-            table: table.to_string(),
-            delivery: self.delivery,
-            schema_policy: self.schema_policy,
-            request_bytes: self.request_bytes,
-            linger: self.linger,
-            protocol,
-            requests,
-            replies,
-        }))
+        Ok(writer)
     }
 }

@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
 use super::error::{Error, Result};
+use super::link::Reply;
 use super::protocol::{
     Block, Committable, ProtocolError, ProtocolOptions, Request, RowFailure, Split, WriteProtocol,
 };
 use super::rows::{RowEncoder, SchemaPolicy};
 use super::schema::TableSchema;
 use super::setup::Table;
-use super::shell::Reply;
 use super::sink::Delivery;
 
 /// Bytes of rows in a request: BigQuery takes 10 MB, the rest is for padding and names.

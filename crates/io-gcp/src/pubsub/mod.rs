@@ -16,4 +16,4 @@ pub use error::PubSubError;
 pub use message::PubSubMessage;
 pub use names::PubSub;
 pub use sink::{PubSubPublisher, PubSubSink, PubSubWriter};
-pub use source::{PubSubReader, PubSubRestriction, PubSubSource};
+pub use source::{PubSubLink, PubSubReader, PubSubRestriction, PubSubSource};

@@ -50,6 +50,8 @@ pub struct SingleDriver {
     tracker: StatusTracker,
     idle: Vec<bool>,
     wakes: Vec<Option<Timestamp>>,
+    /// When something outside happens next.
+    outside_at: Option<Timestamp>,
     trace: u64,
 }
 
@@ -104,6 +106,7 @@ impl SingleDriver {
             tracker: StatusTracker::new(options.job.clone(), count, now),
             idle: vec![false; count],
             wakes: vec![None; count],
+            outside_at: None,
             trace: 0,
         })
     }
@@ -157,7 +160,7 @@ impl SingleDriver {
     /// All are idle: time jumps to the next timer.
     fn jump(&mut self) -> Outcome {
         let timers = self.wakes.iter().flatten().copied().chain([self.coordinator.next_at()]);
-        let next = timers.min().unwrap_or(Timestamp::MAX);
+        let next = timers.chain(self.outside_at).min().unwrap_or(Timestamp::MAX);
         if next >= Timestamp::MAX {
             return Outcome::Stuck;
         }
@@ -204,6 +207,11 @@ impl SingleDriver {
     pub fn stop(&mut self, drain: bool) {
         self.workers.iter_mut().for_each(|worker| worker.stop(drain));
         self.idle.fill(false);
+    }
+
+    /// Something outside happens at `at` and not before: time does not jump over it. `None` when nothing will.
+    pub fn expect_outside(&mut self, at: Option<Timestamp>) {
+        self.outside_at = at;
     }
 
     /// Something outside changed: everybody looks again.

@@ -1,7 +1,8 @@
 //! Reading a subscription: [`PubSubSource`] and what it is made of.
 //!
 //! [`PubSubSource`] is the recipe, [`PubSubReader`] what the engine polls. Between the reader and Google's client stands
-//! [`Machine`](machine::Machine), which holds the protocol; the shell carries deliveries into it and requests out of it.
+//! [`Machine`](machine::Machine), which holds the protocol; the shell carries deliveries into it and requests out of it, through a
+//! [`PubSubLink`], where a simulation can stand in its place.
 //!
 //! # What is promised
 //! With an engine that checkpoints, every message has its effects exactly once, as long as a message comes back within the
@@ -11,6 +12,7 @@
 
 mod inbox;
 mod ledger;
+mod link;
 mod options;
 mod reader;
 mod restriction;
@@ -26,6 +28,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub use link::PubSubLink;
 pub use options::PubSubSource;
 pub use reader::PubSubReader;
 pub use restriction::PubSubRestriction;

@@ -12,10 +12,12 @@ use super::super::error::PubSubError;
 use super::super::message::PubSubMessage;
 use super::super::names::check_subscription;
 use super::ids::MessageKey;
+use super::link::PubSubLink;
 use super::machine::MachineSettings;
 use super::reader::PubSubReader;
 use super::registry::Registry;
 use super::restriction::PubSubRestriction;
+use super::shell;
 use crate::connection::Connection;
 
 /// Outstanding messages: 25,000 messages a second with epochs of 1 s that take up to 1 s to commit.
@@ -177,6 +179,20 @@ impl PubSubSource {
         &self.subscription
     }
 
+    /// A reader whose messages the caller carries, through the link beside it: for simulations and for other transports. The
+    /// source itself puts Google's client there.
+    ///
+    /// # Errors
+    /// [`PubSubError`] when an option or the restriction is wrong.
+    pub fn link<H>(
+        &self,
+        restriction: PubSubRestriction,
+        ctx: &IoContext,
+    ) -> Result<(PubSubReader<H>, PubSubLink<H>), PubSubError> {
+        self.validate()?;
+        PubSubReader::start(self, restriction, ctx)
+    }
+
     fn validate(&self) -> Result<(), PubSubError> {
         check_subscription(&self.subscription)?;
         let wrong =
@@ -237,8 +253,10 @@ impl Source for PubSubSource {
         restriction: PubSubRestriction,
         ctx: &IoContext,
     ) -> Result<PubSubReader, BoxError> {
-        self.validate()?;
-        Ok(PubSubReader::start(self.clone(), restriction, ctx)?)
+        let splits = restriction.splits;
+        let (reader, link) = self.link(restriction, ctx)?;
+        ctx.io.spawn(shell::run(link, self.settings(splits), ctx.io.clone()));
+        Ok(reader)
     }
 }
 

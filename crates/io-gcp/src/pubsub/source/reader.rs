@@ -1,4 +1,4 @@
-//! [`PubSubReader`]: the machine behind core's `Reader`, shared with the shell.
+//! [`PubSubReader`]: the machine behind core's `Reader`, shared with whoever carries its messages.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,23 +11,24 @@ use tokio::sync::Notify;
 
 use super::super::error::PubSubError;
 use super::super::message::PubSubMessage;
+use super::link::PubSubLink;
 use super::machine::{Machine, Request};
 use super::options::PubSubSource;
 use super::restriction::PubSubRestriction;
-use super::shell;
 
-/// Reads one share of a subscription.
+/// Reads one share of a subscription. `H` acknowledges a delivery when used and gives it back when dropped.
 #[derive(Debug)]
-pub struct PubSubReader {
-    life: Arc<Life>,
+pub struct PubSubReader<H = Handler> {
+    life: Arc<Life<H>>,
 }
 
-impl PubSubReader {
+impl<H> PubSubReader<H> {
+    /// A reader, and the link through which its messages come.
     pub(super) fn start(
-        source: PubSubSource,
+        source: &PubSubSource,
         restriction: PubSubRestriction,
         ctx: &IoContext,
-    ) -> Result<Self, PubSubError> {
+    ) -> Result<(Self, PubSubLink<H>), PubSubError> {
         let settings = source.settings(restriction.splits);
         let registry = source.registry.clone();
         let machine = Machine::new(restriction, settings, registry).map_err(|what| {
@@ -39,16 +40,16 @@ impl PubSubReader {
             room: Notify::new(),
             waker: ctx.waker.clone(),
         });
-        ctx.io.spawn(shell::run(Arc::clone(&shared), source, settings, ctx.io.clone()));
-        Ok(Self { life: Arc::new(Life { shared }) })
+        let link = PubSubLink { shared: Arc::clone(&shared), source: source.clone() };
+        Ok((Self { life: Arc::new(Life { shared }) }, link))
     }
 
-    fn machine(&self) -> MutexGuard<'_, Machine<Handler>> {
+    fn machine(&self) -> MutexGuard<'_, Machine<H>> {
         self.life.shared.machine()
     }
 }
 
-impl Reader for PubSubReader {
+impl<H: Send + 'static> Reader for PubSubReader<H> {
     type Item = PubSubMessage;
     type Restriction = PubSubRestriction;
 
@@ -98,7 +99,7 @@ impl Reader for PubSubReader {
     }
 }
 
-impl Drop for PubSubReader {
+impl<H> Drop for PubSubReader<H> {
     fn drop(&mut self) {
         self.machine().retire();
     }
@@ -106,8 +107,8 @@ impl Drop for PubSubReader {
 
 /// What the reader and the tasks of its shell share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    machine: Mutex<Machine<Handler>>,
+pub(super) struct Shared<H> {
+    machine: Mutex<Machine<H>>,
     /// The machine wants something done.
     pub(super) requested: Notify,
     /// There may be room for more deliveries.
@@ -115,14 +116,14 @@ pub(super) struct Shared {
     pub(super) waker: Waker,
 }
 
-impl Shared {
-    pub(super) fn machine(&self) -> MutexGuard<'_, Machine<Handler>> {
+impl<H> Shared<H> {
+    pub(super) fn machine(&self) -> MutexGuard<'_, Machine<H>> {
         // The machine's own code does not panic; if it did, the worker that polls it reports that.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the machine wants done, and whether the reader's life has ended.
-    pub(super) fn take_requests(&self) -> (Vec<Request<Handler>>, bool) {
+    pub(super) fn take_requests(&self) -> (Vec<Request<H>>, bool) {
         let mut machine = self.machine();
         (machine.requests(), machine.is_closed())
     }
@@ -144,18 +145,18 @@ impl Shared {
 
 /// The life of a reader: held by it and by the finalizers of its checkpoints, it ends with the last of them.
 #[derive(Debug)]
-struct Life {
-    shared: Arc<Shared>,
+struct Life<H> {
+    shared: Arc<Shared<H>>,
 }
 
-impl Life {
+impl<H> Life<H> {
     fn finish(&self, seq: u64) {
         self.shared.machine().finish(seq);
         self.shared.requested.notify_one();
     }
 }
 
-impl Drop for Life {
+impl<H> Drop for Life<H> {
     fn drop(&mut self) {
         self.shared.machine().close();
         self.shared.requested.notify_one();

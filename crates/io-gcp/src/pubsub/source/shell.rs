@@ -15,7 +15,6 @@ use futures::{FutureExt, StreamExt};
 use google_cloud_gax::error::rpc::Code;
 use google_cloud_pubsub::Error as GoogleError;
 use google_cloud_pubsub::client::{Subscriber, SubscriptionAdmin};
-use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::handler::Handler;
 use google_cloud_pubsub::subscriber::{MessageStream, ShutdownBehavior, ShutdownToken};
 use millstream::io::Io;
@@ -23,7 +22,8 @@ use millstream::io::Io;
 use super::super::error::{PubSubError, is_retryable};
 use super::super::message::PubSubMessage;
 use super::ids::MessageKey;
-use super::machine::{AckOutcome, Delivery, Lease, MachineSettings, Request};
+use super::link::PubSubLink;
+use super::machine::{AckOutcome, Lease, MachineSettings, Request};
 use super::options::PubSubSource;
 use super::reader::Shared;
 use crate::connection::{Resolved, Service};
@@ -40,25 +40,15 @@ const LEASE_MAX: Duration = Duration::from_secs(3_600);
 type SharedToken = Arc<Mutex<Option<ShutdownToken>>>;
 
 /// Connects, and runs both tasks until the reader's life ends.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    source: PubSubSource,
-    settings: MachineSettings,
-    io: Io,
-) {
-    let clients = match connect(&source, settings).await {
+pub(super) async fn run(link: PubSubLink<Handler>, settings: MachineSettings, io: Io) {
+    let clients = match connect(&link.source, settings).await {
         Ok(clients) => clients,
-        Err(error) => return shared.fail(error),
+        Err(error) => return link.fail(error),
     };
-    let name = source.subscription.clone();
+    let shared = Arc::clone(&link.shared);
+    let name = link.source.subscription.clone();
     let token = SharedToken::default();
-    let pump = Pump {
-        shared: Arc::clone(&shared),
-        source: source.clone(),
-        settings,
-        subscriber: clients.subscriber,
-        token: Arc::clone(&token),
-    };
+    let pump = Pump { link, settings, subscriber: clients.subscriber, token: Arc::clone(&token) };
     let service = RequestService {
         shared: Arc::clone(&shared),
         subscription: name.clone(),
@@ -71,7 +61,11 @@ pub(super) async fn run(
 }
 
 /// A panic, which can come from the user's functions, fails the reader instead of leaving it silent.
-async fn reporting_panics(shared: Arc<Shared>, resource: String, task: impl Future<Output = ()>) {
+async fn reporting_panics(
+    shared: Arc<Shared<Handler>>,
+    resource: String,
+    task: impl Future<Output = ()>,
+) {
     if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -112,8 +106,7 @@ async fn connect_admin(
 
 /// Carries deliveries from the streams of one reader into its machine.
 struct Pump {
-    shared: Arc<Shared>,
-    source: PubSubSource,
+    link: PubSubLink<Handler>,
     settings: MachineSettings,
     subscriber: Subscriber,
     token: SharedToken,
@@ -139,16 +132,16 @@ impl Pump {
                 StreamEnd::Closed => return,
                 StreamEnd::Reopen => {}
                 StreamEnd::Failed(error) if is_retryable(&error) => {
-                    tracing::warn!(subscription = self.source.subscription, %error, "the stream of the subscription ended; opening it again");
+                    tracing::warn!(subscription = self.link.source.subscription, %error, "the stream of the subscription ended; opening it again");
                     metrics::counter!("millstream_pubsub_streams_reopened").increment(1);
                     tokio::time::sleep(delays.next().unwrap_or(DELAY_MAX)).await;
                 }
                 StreamEnd::Failed(error) => {
-                    let name = &self.source.subscription;
-                    return self.shared.fail(PubSubError::call("read", name, Arc::new(error)));
+                    let name = &self.link.source.subscription;
+                    return self.link.fail(PubSubError::call("read", name, Arc::new(error)));
                 }
             }
-            if self.shared.machine().is_closed() {
+            if self.link.is_closed() {
                 return;
             }
         }
@@ -158,7 +151,7 @@ impl Pump {
         let limit = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let stream = self
             .subscriber
-            .subscribe(&self.source.subscription)
+            .subscribe(&self.link.source.subscription)
             .set_max_lease(LEASE_MAX)
             .set_max_lease_extension(self.settings.ack_deadline)
             .set_max_outstanding_messages(limit(self.settings.messages_max))
@@ -179,7 +172,7 @@ impl Pump {
             let mut batch = Vec::with_capacity(PUMP_BATCH);
             let mut next = Some(stream.next().await);
             while let Some(Some(Ok((message, handler)))) = next {
-                batch.push(self.delivery(message, handler));
+                batch.push((PubSubMessage::from_google(message), handler));
                 // What the client holds already is taken along, as far as it goes without waiting.
                 next = match batch.len() < PUMP_BATCH {
                     true => stream.next().now_or_never(),
@@ -199,32 +192,19 @@ impl Pump {
     /// Waits until there is room for deliveries; false when the reader's life has ended.
     async fn has_room(&self) -> bool {
         loop {
-            if let Some(has_room) = self.shared.has_room_or_closed() {
+            let shared = &self.link.shared;
+            if let Some(has_room) = shared.has_room_or_closed() {
                 return has_room;
             }
-            self.shared.room.notified().await;
+            shared.room.notified().await;
         }
     }
 
-    fn delivery(&self, message: Message, handle: Handler) -> Delivery<Handler> {
-        let message = PubSubMessage::from_google(message);
-        Delivery {
-            key: self.source.identity.of(&message),
-            event_time: self.source.event_time.of(&message),
-            bytes: message.size() as u64,
-            message,
-            handle,
+    fn deliver(&self, batch: Vec<(PubSubMessage, Handler)>) {
+        if !batch.is_empty() {
+            // Dropping a handler gives its message back to the service.
+            drop(self.link.deliver(batch));
         }
-    }
-
-    fn deliver(&self, batch: Vec<Delivery<Handler>>) {
-        if batch.is_empty() {
-            return;
-        }
-        let returned = self.shared.machine().deliver(batch);
-        // Dropping a handler gives its message back to the service.
-        drop(returned);
-        self.shared.waker.wake();
     }
 }
 
@@ -245,7 +225,7 @@ fn lock(token: &SharedToken) -> std::sync::MutexGuard<'_, Option<ShutdownToken>>
 
 /// Carries the machine's requests to the service, and the answers back.
 struct RequestService {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Handler>>,
     subscription: String,
     admin: Option<SubscriptionAdmin>,
     token: SharedToken,

@@ -12,7 +12,7 @@ use super::convert::{call_status, rpc_status, table_schema};
 use super::write::parse_stream;
 use crate::bigquery::error::WriteError;
 use crate::bigquery::handle::BigQuery;
-use crate::bigquery::ingest::{MessagePlan, decode_arrow, decode_rows};
+use crate::bigquery::ingest::{MessagePlan, decode_rows};
 use crate::bigquery::names::StreamName;
 use crate::bigquery::schema::TableSchema;
 use crate::bigquery::sql::{self, DataType};
@@ -191,7 +191,7 @@ impl Connection {
                 let batch = data.rows.as_ref().map(|rows| &rows.serialized_record_batch);
                 let batch =
                     batch.ok_or_else(|| WriteError::invalid("The request holds no rows"))?;
-                CheckedRows::from_batch(schema, &decode_arrow(writer_schema, batch)?, &name.path())
+                CheckedRows::from_arrow(schema, writer_schema, batch, &name.path())
             }
             _ => Err(WriteError::invalid("The rows are of another format than the writer_schema")),
         }

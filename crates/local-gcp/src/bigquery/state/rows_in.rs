@@ -1,9 +1,10 @@
 //! Rows that were checked against a table's schema and may be appended to it.
 
 use arrow_array::RecordBatch;
+use bytes::Bytes;
 
 use crate::bigquery::error::WriteError;
-use crate::bigquery::ingest::{check_rows, to_canonical};
+use crate::bigquery::ingest::{check_rows, decode_arrow, to_canonical};
 use crate::bigquery::rows::build_batch;
 use crate::bigquery::schema::TableSchema;
 use crate::bigquery::value::Value;
@@ -33,6 +34,20 @@ impl CheckedRows {
         stream: &str,
     ) -> Result<Self, WriteError> {
         Self::from_canonical(schema, to_canonical(batch, schema, stream)?)
+    }
+
+    /// Checks rows as a client sends them: the schema message of its connection and the message of one batch, in Arrow's IPC
+    /// format. `stream` is named in errors.
+    ///
+    /// # Errors
+    /// Like [`from_batch`](Self::from_batch), and when the bytes are no such messages.
+    pub fn from_arrow(
+        schema: &TableSchema,
+        writer_schema: &Bytes,
+        batch: &Bytes,
+        stream: &str,
+    ) -> Result<Self, WriteError> {
+        Self::from_batch(schema, &decode_arrow(writer_schema, batch)?, stream)
     }
 
     fn from_canonical(schema: &TableSchema, batch: RecordBatch) -> Result<Self, WriteError> {
