@@ -150,3 +150,8 @@ fn nothing_names_a_path_of_one_machine() {
 fn notes_of_unfinished_work_name_their_issue() {
     assert_none(&text::notes_without_issue(&source::files()));
 }
+
+#[test]
+fn every_guarantee_names_tests_that_are_there() {
+    assert_none(&text::named_but_missing(&source::files(), "docs/guarantees.md"));
+}

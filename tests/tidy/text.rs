@@ -47,6 +47,27 @@ pub(crate) fn machine_paths(files: &[SourceFile]) -> Vec<String> {
     })
 }
 
+/// Tests and files that the page at `path` names between backticks and that are not there.
+pub(crate) fn named_but_missing(files: &[SourceFile], path: &str) -> Vec<String> {
+    let Some(page) = files.iter().find(|file| file.path == path) else {
+        return vec![format!("{path} is not there")];
+    };
+    let is_test = |name: &str| {
+        name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let is_missing = |name: &&str| {
+        if is_test(name) {
+            let definition = format!("fn {name}(");
+            !files.iter().any(|file| file.is_rust() && file.text.contains(&definition))
+        } else {
+            let is_file = name.contains('/') && name.ends_with(".rs");
+            is_file && !files.iter().any(|file| file.path == *name)
+        }
+    };
+    let quoted = page.text.split('`').skip(1).step_by(2);
+    quoted.filter(is_missing).map(|name| format!("{path}: there is no {name}")).collect()
+}
+
 /// Notes of unfinished work that name no issue, as in `(#12)` right behind the word.
 pub(crate) fn notes_without_issue(files: &[SourceFile]) -> Vec<String> {
     // Put together here, or this file would be the first to be reported.
@@ -150,4 +171,19 @@ fn unsafe_outside_the_list_is_caught() {
     assert_eq!(unlisted_unsafe(&files, &[]), [format!("{path}:2: unsafe, and not in the list")]);
     let stale = unlisted_unsafe(&planted("#![deny(unsafe_code)]"), &[path]);
     assert_eq!(stale, [format!("{path}: in the list, but nothing unsafe there")]);
+}
+
+#[test]
+fn a_guarantee_without_its_test_is_caught() {
+    let page =
+        "`crates/core/src/a.rs`: `this_test_is_there`, `this_one_is_not`; `crates/b.rs`, `MAX_LEN`";
+    let files = [
+        SourceFile::new("crates/core/src/a.rs", "fn this_test_is_there() {}"),
+        SourceFile::new("docs/page.md", page),
+    ];
+    let found = named_but_missing(&files, "docs/page.md");
+    assert_eq!(
+        found,
+        ["docs/page.md: there is no this_one_is_not", "docs/page.md: there is no crates/b.rs"]
+    );
 }
