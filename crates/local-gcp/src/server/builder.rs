@@ -16,6 +16,7 @@ use super::connections::serve;
 use super::error::{Error, Result};
 use super::local::{LocalGcp, Parts};
 use super::mux::{self, Mux};
+use super::overview;
 use crate::bigquery::{self, BigQuery};
 use crate::clock::{Clock, SystemClock};
 use crate::journal::DataDirectory;
@@ -163,7 +164,9 @@ impl Builder {
             .max_decoding_message_size(self.grpc_message_bytes_max);
         let (bigquery_rest, bigquery_write) = bigquery::service(bigquery);
         let grpc = Routes::new(publisher).add_service(subscriber).add_service(bigquery_write);
-        let rest = pubsub::rest::router(pubsub.clone()).merge(bigquery_rest);
+        let rest = pubsub::rest::router(pubsub.clone())
+            .merge(bigquery_rest)
+            .merge(overview::router(pubsub.clone(), bigquery.clone()));
         (mux::rest(rest, self.http_body_bytes_max), grpc.into_axum_router())
     }
 

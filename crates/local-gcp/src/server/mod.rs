@@ -6,6 +6,7 @@ mod error;
 mod host;
 mod local;
 mod mux;
+mod overview;
 #[cfg(test)]
 mod tests;
 

@@ -226,3 +226,36 @@ async fn a_taken_port_and_a_taken_directory_are_clear_errors() {
     let local = LocalGcp::builder().data_dir(directory.path()).start().await.unwrap();
     local.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_status_tells_what_waits_and_what_was_written() {
+    let local = LocalGcp::start().await.unwrap();
+    let http = Http::new(&local);
+    http.ok("PUT", TOPIC, json!({})).await;
+    http.ok("PUT", SUBSCRIPTION, json!({ "topic": "projects/p/topics/orders" })).await;
+    let messages = json!({ "messages": [{ "data": "QQ==" }, { "data": "Qg==" }] });
+    http.ok("POST", &format!("{TOPIC}:publish"), messages).await;
+    let pulled =
+        http.ok("POST", &format!("{SUBSCRIPTION}:pull"), json!({ "maxMessages": 1 })).await;
+    let table = json!({
+        "tableReference": { "projectId": "p", "datasetId": "shop", "tableId": "orders" },
+        "schema": { "fields": [{ "name": "n", "type": "INT64" }] },
+    });
+    let dataset = json!({ "datasetReference": { "projectId": "p", "datasetId": "shop" } });
+    http.ok("POST", "/bigquery/v2/projects/p/datasets", dataset).await;
+    http.ok("POST", "/bigquery/v2/projects/p/datasets/shop/tables", table).await;
+
+    let status = http.ok("GET", "/status", json!({})).await;
+    let subscription = &status["pubsub"]["subscriptions"]["projects/p/subscriptions/first"];
+    let figures = |of: &Value| ["undelivered", "outstanding", "unacked"].map(|it| of[it].clone());
+    assert_eq!(figures(subscription), [1, 1, 2].map(Value::from));
+    assert_eq!(status["pubsub"]["topics"]["projects/p/topics/orders"]["published_messages"], 2);
+    assert_eq!(status["bigquery"]["tables"]["p.shop.orders"]["rows"], 0);
+
+    let ack_id = &pulled["receivedMessages"][0]["ackId"];
+    http.ok("POST", &format!("{SUBSCRIPTION}:acknowledge"), json!({ "ackIds": [ack_id] })).await;
+    let status = http.ok("GET", "/status", json!({})).await;
+    let subscription = &status["pubsub"]["subscriptions"]["projects/p/subscriptions/first"];
+    assert_eq!(figures(subscription), [1, 0, 1].map(Value::from));
+    assert_eq!(subscription["acknowledged"], 1);
+}
