@@ -80,6 +80,9 @@ pub struct IoContext {
     pub worker: usize,
     /// How many workers the job has.
     pub workers: usize,
+    /// Whether the job was started before with the same checkpoints: what an earlier life took and left open may still come back,
+    /// even if that life ended before it could take a checkpoint.
+    pub is_restored: bool,
     /// Starts asynchronous tasks.
     pub io: Io,
     /// Wakes the worker.
@@ -90,6 +93,13 @@ impl IoContext {
     /// A context for driving a reader or writer by hand: one worker, no runtime.
     #[must_use]
     pub fn detached(step: &str) -> Self {
-        Self { step: step.to_owned(), worker: 0, workers: 1, io: Io::none(), waker: Waker::none() }
+        Self {
+            step: step.to_owned(),
+            worker: 0,
+            workers: 1,
+            is_restored: false,
+            io: Io::none(),
+            waker: Waker::none(),
+        }
     }
 }

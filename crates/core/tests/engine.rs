@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
+use millstream::batch::Batch;
 use millstream::checkpoint::MemoryStore;
 use millstream::engine::StopMode;
+use millstream::io::IoContext;
+use millstream::metrics::JobState;
 use millstream::prelude::*;
+use millstream::sink::{Sink, SinkWriter, WriteContext};
+use millstream::source::{Boundedness, ReadStatus, Reader, Residual, Source};
 use millstream::testing::sim::{
     QueueFaults, SimMessage, SimQueue, SimQueueSource, SimTable, SimTableSink,
 };
@@ -253,4 +259,107 @@ fn the_status_of_a_run_adds_up() {
     assert_eq!((parse.records_in, parse.errors), (100, 10));
     assert_eq!(report.step("Use").unwrap().records_in, 90);
     assert!(report.to_string().contains("adds-up finished"), "{report}");
+}
+
+/// A sink that is never through with an epoch.
+#[derive(Clone)]
+struct NeverReady;
+
+impl Sink<u64> for NeverReady {
+    type Writer = Self;
+
+    fn writer(&self, _: &IoContext) -> Result<Self, BoxError> {
+        Ok(Self)
+    }
+}
+
+impl SinkWriter<u64> for NeverReady {
+    type Committable = ();
+
+    fn write(&mut self, batch: &mut Batch<u64>, _: &mut WriteContext<'_>) -> Result<(), BoxError> {
+        batch.clear();
+        Ok(())
+    }
+
+    fn poll_prepare(&mut self, _: u64, _: &mut WriteContext<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_job_that_does_not_come_to_an_end_is_given_up_when_asked_again() {
+    let pipeline = Pipeline::new();
+    pipeline.create("Numbers", 0..10).write("Write", NeverReady);
+    let job = Engine::builder()
+        .workers(1)
+        .report_every(Duration::from_millis(1))
+        .start(&pipeline)
+        .unwrap();
+    let hour = Duration::from_secs(3_600);
+    job.control().stop(StopMode::Drain, Some(hour));
+    while job.status().state != JobState::Stopping {
+        std::thread::yield_now();
+    }
+    job.control().stop(StopMode::Drain, Some(Duration::ZERO));
+    let error = job.wait().unwrap_err();
+    assert!(error.to_string().contains("the deadline for stopping passed"), "{error}");
+}
+
+/// A source that fails in its first life, and notes what each of its lives is told.
+#[derive(Clone)]
+struct Told {
+    is_restored: Arc<Mutex<Vec<bool>>>,
+}
+
+struct FailsFirst {
+    is_first: bool,
+}
+
+impl Source for Told {
+    type Item = u64;
+    type Restriction = ();
+    type Reader = FailsFirst;
+
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Bounded
+    }
+
+    fn split(&self, _: usize) -> Result<Vec<()>, BoxError> {
+        Ok(vec![()])
+    }
+
+    fn reader(&self, (): (), ctx: &IoContext) -> Result<FailsFirst, BoxError> {
+        self.is_restored.lock().expect("no panic").push(ctx.is_restored);
+        Ok(FailsFirst { is_first: !ctx.is_restored })
+    }
+}
+
+impl Reader for FailsFirst {
+    type Item = u64;
+    type Restriction = ();
+
+    fn poll_read(&mut self, _: &mut Batch<u64>, _: Timestamp) -> Result<ReadStatus, BoxError> {
+        if self.is_first { Err("the first life ends".into()) } else { Ok(ReadStatus::Done) }
+    }
+
+    fn watermark(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+
+    fn checkpoint(&mut self) -> Residual<()> {
+        Residual::new(Some(()))
+    }
+}
+
+#[test]
+fn a_life_that_ended_before_its_first_checkpoint_is_known_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = Told { is_restored: Arc::default() };
+    let pipeline = Pipeline::new();
+    pipeline.read("Read", source.clone()).for_each("Use", drop);
+    let engine = Engine::builder().workers(1).restarts(0).checkpoints_in(directory.path());
+    let error = engine.run(&pipeline).unwrap_err();
+    assert!(error.chain().contains(&"the first life ends".to_owned()), "{error}");
+    engine.run(&pipeline).unwrap();
+    assert_eq!(*source.is_restored.lock().unwrap(), [false, true]);
 }

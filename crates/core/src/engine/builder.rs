@@ -9,6 +9,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::checkpoint::{CheckpointStore, DirectoryStore, MemoryStore};
 use crate::engine::coordinator::Coordinator;
 use crate::engine::display::Display;
+use crate::engine::drivers::signals::Signals;
 use crate::engine::drivers::tasks::IoTasks;
 use crate::engine::drivers::threads::{Life, Waiting, run_life};
 use crate::engine::job::{JobControl, JobHandle, JobShared, StopMode};
@@ -68,6 +69,7 @@ pub struct Engine {
     report_every: Duration,
     restarts: u64,
     signals: Option<Duration>,
+    drain_on_signals: bool,
     display: Display,
     io: Option<Handle>,
     listeners: Vec<Listener>,
@@ -84,6 +86,7 @@ impl Engine {
             report_every: REPORT_INTERVAL,
             restarts: RESTARTS,
             signals: None,
+            drain_on_signals: false,
             display: Display::Off,
             io: None,
             listeners: Vec::new(),
@@ -141,10 +144,17 @@ impl Engine {
     }
 
     /// Stops on SIGTERM and SIGINT: with durable checkpoints by a last one, otherwise by draining. The job gives up when that takes longer than
-    /// `within`, or at a second signal.
+    /// `within`, or at a second signal. From the return of [`start`](Self::start) on, no signal is missed.
     #[must_use]
     pub fn stop_on_signals(mut self, within: Duration) -> Self {
         self.signals = Some(within);
+        self
+    }
+
+    /// Drains on a signal even with durable checkpoints: the job ends for good, and all windows fire.
+    #[must_use]
+    pub fn drain_on_signals(mut self) -> Self {
+        self.drain_on_signals = true;
         self
     }
 
@@ -206,10 +216,13 @@ impl Engine {
             restarts: 0,
         };
         let control = JobControl::new(shared);
-        let signals = control.clone();
+        let (handle, runtime) = job.io()?;
+        if let Some(within) = self.signals {
+            stop_on_signals(&handle, control.clone(), job.stop_mode(), within);
+        }
         let thread = std::thread::Builder::new()
             .name("millstream-job".to_owned())
-            .spawn(move || job.run(&signals))
+            .spawn(move || job.run(handle, runtime))
             .map_err(|cause| Error::invalid("the job's thread could not be started", cause))?;
         Ok(JobHandle::new(control, thread))
     }
@@ -251,12 +264,7 @@ struct Job {
 }
 
 impl Job {
-    fn run(mut self, control: &JobControl) -> Result<Report> {
-        let (handle, runtime) = self.io()?;
-        if let Some(within) = self.engine.signals {
-            let mode = if self.store.is_durable() { StopMode::Suspend } else { StopMode::Drain };
-            listen_for_signals(&handle, control.clone(), mode, within);
-        }
+    fn run(mut self, handle: Handle, runtime: Option<Runtime>) -> Result<Report> {
         let tasks = IoTasks::default();
         let counted = tasks.clone();
         let io = Io::new(move |task| drop(handle.spawn(counted.count(task))));
@@ -277,6 +285,12 @@ impl Job {
             runtime.shutdown_background();
         }
         result.map(|()| Report::new(status))
+    }
+
+    /// How a signal stops the job.
+    fn stop_mode(&self) -> StopMode {
+        let goes_on = self.store.is_durable() && !self.engine.drain_on_signals;
+        if goes_on { StopMode::Suspend } else { StopMode::Drain }
     }
 
     /// The runtime for I/O; one of the job's own is returned too, to be shut down.
@@ -318,6 +332,9 @@ impl Job {
 
     fn life(&mut self, io: &Io, show: &mut dyn FnMut(&Status)) -> Result<()> {
         let checkpoint = Coordinator::load(&*self.store, &self.plan.graph)?;
+        if checkpoint.is_none() && self.store.is_durable() {
+            Coordinator::begin(&self.name, &self.plan.graph, &*self.store, self.clock.now())?;
+        }
         let (store, shared, clock) =
             (Arc::clone(&self.store), Arc::clone(&self.shared), Arc::clone(&self.clock));
         let (plan, metrics, name) = (self.plan.clone(), self.metrics.clone(), self.name.clone());
@@ -367,13 +384,14 @@ impl Job {
     }
 }
 
-/// Stops the job at the first signal; gives it up at the second.
-fn listen_for_signals(runtime: &Handle, control: JobControl, mode: StopMode, within: Duration) {
+/// Stops the job at the first signal from now on; gives it up at the second.
+fn stop_on_signals(runtime: &Handle, control: JobControl, mode: StopMode, within: Duration) {
+    let _entered = runtime.enter();
+    let Ok(mut signals) = Signals::listen() else {
+        tracing::warn!("signals cannot be listened to: the job will not stop gracefully");
+        return;
+    };
     runtime.spawn(async move {
-        let Ok(mut signals) = Signals::listen() else {
-            tracing::warn!("signals cannot be listened to: the job will not stop gracefully");
-            return;
-        };
         signals.next().await;
         tracing::info!(?mode, "stopping on a signal");
         control.stop(mode, Some(within));
@@ -381,41 +399,4 @@ fn listen_for_signals(runtime: &Handle, control: JobControl, mode: StopMode, wit
         tracing::warn!("giving up on a second signal");
         control.stop(mode, Some(Duration::ZERO));
     });
-}
-
-/// SIGTERM and SIGINT; none is missed between two calls of `next`.
-#[cfg(unix)]
-struct Signals([tokio::signal::unix::Signal; 2]);
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]))
-    }
-
-    async fn next(&mut self) {
-        std::future::poll_fn(|cx| {
-            let received = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-            if received { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
-    }
-}
-
-/// What Ctrl-C sends.
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

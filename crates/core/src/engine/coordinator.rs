@@ -85,6 +85,20 @@ impl Coordinator {
         Ok(Some(checkpoint))
     }
 
+    /// Notes in a store without checkpoints that a job has begun, before it takes anything from anywhere: checkpoint 0, which is
+    /// empty. Whoever finds it knows that there was a life before, whose leases have to run out.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn begin(
+        job: &str,
+        graph: &Graph,
+        store: &dyn CheckpointStore,
+        now: Timestamp,
+    ) -> Result<()> {
+        save(store, Manifest::new(0, now, job, false, graph), &[]).map(drop)
+    }
+
     fn next_cut(&self, now: Timestamp) -> Timestamp {
         self.interval.map_or(Timestamp::MAX, |interval| now + interval)
     }

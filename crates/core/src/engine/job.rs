@@ -21,11 +21,14 @@ pub enum StopMode {
     Drain,
 }
 
-/// A request to stop.
+/// The latest request to stop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StopRequest {
+    /// That of the first request: what began to stop in one way cannot go on in the other.
     pub(crate) mode: StopMode,
     pub(crate) within: Option<Duration>,
+    /// How many requests there were before.
+    pub(crate) number: u64,
 }
 
 /// What a job's threads and its handles share.
@@ -53,8 +56,13 @@ impl JobShared {
         *lock(&self.stop)
     }
 
-    pub(crate) fn request_stop(&self, request: StopRequest) {
-        *lock(&self.stop) = Some(request);
+    pub(crate) fn request_stop(&self, mode: StopMode, within: Option<Duration>) {
+        let mut stop = lock(&self.stop);
+        *stop = Some(match *stop {
+            Some(before) => StopRequest { within, number: before.number + 1, ..before },
+            None => StopRequest { mode, within, number: 0 },
+        });
+        drop(stop);
         lock(&self.coordinator).wake();
     }
 
@@ -88,9 +96,10 @@ impl JobControl {
         self.shared.status()
     }
 
-    /// Asks the job to stop; `within`: give up, without a last checkpoint, when it takes longer.
+    /// Asks the job to stop; `within`: give up, without a last checkpoint, when it takes longer. Asked again, a job that is stopping
+    /// already has as long from then on as it is given now; how it stops does not change.
     pub fn stop(&self, mode: StopMode, within: Option<Duration>) {
-        self.shared.request_stop(StopRequest { mode, within });
+        self.shared.request_stop(mode, within);
     }
 }
 

@@ -61,6 +61,7 @@ struct Wiring<'a> {
     metrics: &'a [StepMetrics],
     wakers: &'a [WorkerWaker],
     io: &'a Io,
+    is_restored: bool,
     /// By edge, then producing worker: the consumers' queues.
     senders: Queues<Sender>,
     /// By edge, then consuming worker: the producers' queues.
@@ -80,7 +81,8 @@ pub fn build_workers(
 ) -> Result<Vec<Worker>> {
     let restrictions = split_sources(plan, state)?;
     let (senders, receivers) = queues(plan, wakers);
-    let mut wiring = Wiring { plan, metrics, wakers, io, senders, receivers };
+    let is_restored = state.is_some();
+    let mut wiring = Wiring { plan, metrics, wakers, io, is_restored, senders, receivers };
     let mut workers = Vec::new();
     for (index, waker) in wakers.iter().enumerate() {
         let mut stages = Vec::new();
@@ -248,6 +250,7 @@ impl Wiring<'_> {
             step: self.plan.graph.node(node).path.to_string(),
             worker,
             workers: self.plan.workers,
+            is_restored: self.is_restored,
             io: self.io.clone(),
             waker: self.wakers[worker].io_waker(),
         }

@@ -196,7 +196,8 @@ fn coordinate(
     let graph = life.plan.graph.clone();
     let mut coordinator =
         Coordinator::new(life.job, graph, life.plan.workers, life.interval, epoch, clock.now());
-    let mut stopping: Option<Timestamp> = None;
+    // Which request to stop was noted, and until when the job has time.
+    let mut stopping: Option<(u64, Timestamp)> = None;
     let mut report_at = clock.now() + life.report_every;
     loop {
         let now = clock.now();
@@ -207,17 +208,20 @@ fn coordinate(
         if let Some(order) = coordinator.tick(now) {
             crew.give(WorkerOrder::Checkpoint(order));
         }
-        if stopping.is_none()
-            && let Some(request) = life.shared.stop_request()
+        if let Some(request) = life.shared.stop_request()
+            && stopping.is_none_or(|(number, _)| number < request.number)
         {
-            stopping = Some(request.within.map_or(Timestamp::MAX, |within| now + within));
-            crew.give(WorkerOrder::Stop { drain: request.mode == StopMode::Drain });
+            if stopping.is_none() {
+                crew.give(WorkerOrder::Stop { drain: request.mode == StopMode::Drain });
+            }
+            let deadline = request.within.map_or(Timestamp::MAX, |within| now + within);
+            stopping = Some((request.number, deadline));
         }
         if now >= report_at {
             report(coordinator.status(), &crew.waiting());
             report_at = now + life.report_every;
         }
-        let deadline = stopping.unwrap_or(Timestamp::MAX);
+        let deadline = stopping.map_or(Timestamp::MAX, |(_, deadline)| deadline);
         if now >= deadline {
             return Err(Error::Stopped("the deadline for stopping passed".to_owned()));
         }

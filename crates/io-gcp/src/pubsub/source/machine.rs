@@ -108,7 +108,7 @@ pub struct MachineSettings {
 }
 
 impl MachineSettings {
-    fn lease_horizon(&self) -> Duration {
+    pub(super) fn lease_horizon(&self) -> Duration {
         self.lease_horizon.unwrap_or(self.ack_deadline + REDELIVERY_MARGIN)
     }
 }

@@ -186,10 +186,14 @@ impl PubSubSource {
     /// [`PubSubError`] when an option or the restriction is wrong.
     pub fn link<H>(
         &self,
-        restriction: PubSubRestriction,
+        mut restriction: PubSubRestriction,
         ctx: &IoContext,
     ) -> Result<(PubSubReader<H>, PubSubLink<H>), PubSubError> {
         self.validate()?;
+        if ctx.is_restored && !restriction.was_read() {
+            // A life that ended before its first checkpoint left no word of what it had leased.
+            restriction.lease_horizon = self.settings(restriction.splits).lease_horizon();
+        }
         PubSubReader::start(self, restriction, ctx)
     }
 
@@ -307,6 +311,9 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use millstream::batch::Batch;
+    use millstream::source::Reader as _;
+
     use super::*;
 
     fn message() -> PubSubMessage {
@@ -336,6 +343,21 @@ mod tests {
         assert_eq!(time("1500"), Timestamp::from_millis(1_500));
         assert_eq!(time("soon"), Timestamp::from_secs(50));
         assert_eq!(attribute.of(&message()), Timestamp::from_secs(50));
+    }
+
+    #[test]
+    fn after_a_life_without_a_checkpoint_the_watermark_waits_for_its_leases() {
+        let source = PubSubSource::new(String::from("projects/p/subscriptions/orders"));
+        let reason = |is_restored: bool| {
+            let ctx = IoContext { is_restored, ..IoContext::detached("Read") };
+            let mut reader = source.reader(PubSubRestriction::new(0, 1), &ctx).unwrap();
+            reader.poll_read(&mut Batch::with_capacity(1), Timestamp::from_secs(100)).unwrap();
+            assert_eq!(reader.watermark(), Timestamp::MIN);
+            reader.watermark_reason()
+        };
+        let held = reason(true);
+        assert!(held.contains("until 1970-01-01T00:02:45Z"), "{held}");
+        assert!(!reason(false).contains("until"));
     }
 
     #[test]
