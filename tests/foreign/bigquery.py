@@ -1,0 +1,132 @@
+"""Google's own Python clients of BigQuery and of its Storage Write API against the local server."""
+
+import datetime
+import os
+from urllib.parse import urlparse
+
+import grpc
+import pyarrow
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
+from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
+
+from table import equal, raises, row
+
+endpoint = os.environ["BIGQUERY_EMULATOR_HOST"]
+client = bigquery.Client(
+    project="demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": endpoint}
+)
+writer = BigQueryWriteClient(
+    transport=BigQueryWriteGrpcTransport(channel=grpc.insecure_channel(urlparse(endpoint).netloc))
+)
+
+SCHEMA = [
+    bigquery.SchemaField("id", "INT64", "REQUIRED"),
+    bigquery.SchemaField("name", "STRING"),
+    bigquery.SchemaField("at", "TIMESTAMP"),
+]
+ARROW = pyarrow.schema(
+    [
+        pyarrow.field("id", pyarrow.int64(), nullable=False),
+        pyarrow.field("name", pyarrow.string()),
+        pyarrow.field("at", pyarrow.timestamp("us", "UTC")),
+    ]
+)
+NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)
+PARENT = "projects/demo/datasets/shop/tables/orders"
+
+
+def query(sql, *parameters):
+    config = bigquery.QueryJobConfig(query_parameters=parameters)
+    return [tuple(one.values()) for one in client.query(sql, job_config=config).result()]
+
+
+def append(stream, rows, offset=None):
+    """Appends rows as Arrow, in a request of its own, and returns the answer."""
+    batch = pyarrow.RecordBatch.from_pylist(rows, schema=ARROW)
+    arrow = types.AppendRowsRequest.ArrowData(
+        writer_schema=types.ArrowSchema(serialized_schema=ARROW.serialize().to_pybytes()),
+        rows=types.ArrowRecordBatch(serialized_record_batch=batch.serialize().to_pybytes()),
+    )
+    request = types.AppendRowsRequest(write_stream=stream, arrow_rows=arrow, offset=offset)
+    return next(iter(writer.append_rows(iter([request]))))
+
+
+def stream_of(kind):
+    return writer.create_write_stream(parent=PARENT, write_stream=types.WriteStream(type_=kind)).name
+
+
+@row("BigQuery: create, get and list datasets and tables")
+def _():
+    client.create_dataset("shop")
+    raises(exceptions.Conflict, lambda: client.create_dataset("shop"))
+    client.create_table(bigquery.Table("demo.shop.orders", schema=SCHEMA))
+    equal([field.name for field in client.get_table("demo.shop.orders").schema], ["id", "name", "at"])
+    equal([one.table_id for one in client.list_tables("shop")], ["orders"])
+    raises(exceptions.NotFound, lambda: client.get_table("demo.shop.nothing"))
+
+
+@row("BigQuery: the default stream shows rows at once")
+def _():
+    append(f"{PARENT}/streams/_default", [{"id": 1, "name": "tea", "at": NOON}, {"id": 2}])
+    equal(query("SELECT id, name, at FROM shop.orders ORDER BY id"), [(1, "tea", NOON), (2, None, None)])
+
+
+@row("BigQuery: a buffered stream shows rows when they are flushed, each offset once")
+def _():
+    stream = stream_of(types.WriteStream.Type.BUFFERED)
+    answer = append(stream, [{"id": 3}, {"id": 4}], offset=0)
+    equal(answer.append_result.offset, 0)
+    equal(query("SELECT COUNT(*) FROM shop.orders"), [(2,)])
+    writer.flush_rows(types.FlushRowsRequest(write_stream=stream, offset=0))
+    equal(query("SELECT COUNT(*) FROM shop.orders"), [(3,)])
+    # As the service documents it, these two come in the answer and leave the connection open.
+    equal(append(stream, [{"id": 3}], offset=0).error.code, grpc.StatusCode.ALREADY_EXISTS.value[0])
+    equal(append(stream, [{"id": 9}], offset=7).error.code, grpc.StatusCode.OUT_OF_RANGE.value[0])
+    writer.flush_rows(types.FlushRowsRequest(write_stream=stream, offset=1))
+    equal(writer.finalize_write_stream(name=stream).row_count, 2)
+    equal(query("SELECT COUNT(*) FROM shop.orders"), [(4,)])
+
+
+@row("BigQuery: pending streams are committed together")
+def _():
+    streams = [stream_of(types.WriteStream.Type.PENDING) for _ in range(2)]
+    for number, stream in enumerate(streams):
+        append(stream, [{"id": 10 + number}], offset=0)
+        writer.finalize_write_stream(name=stream)
+    equal(query("SELECT COUNT(*) FROM shop.orders"), [(4,)])
+    request = types.BatchCommitWriteStreamsRequest(parent=PARENT, write_streams=streams)
+    writer.batch_commit_write_streams(request)
+    equal(query("SELECT COUNT(*) FROM shop.orders"), [(6,)])
+
+
+@row("BigQuery: queries with parameters, groups and order")
+def _():
+    by_id = bigquery.ScalarQueryParameter("id", "INT64", 1)
+    equal(query("SELECT name FROM shop.orders WHERE id = @id", by_id), [("tea",)])
+    sums = query("SELECT name, COUNT(*) AS n, MAX(id) FROM shop.orders GROUP BY name ORDER BY n")
+    equal(sums, [("tea", 1, 1), (None, 5, 11)])
+    raises(exceptions.BadRequest, lambda: query("SELECT nothing FROM shop.orders"))
+
+
+@row("BigQuery: rows are listed page by page")
+def _():
+    rows = client.list_rows("demo.shop.orders", page_size=2)
+    equal(sorted(one["id"] for one in rows), [1, 2, 3, 4, 10, 11])
+
+
+@row("BigQuery: a column is added, and old rows have none of it")
+def _():
+    table = client.get_table("demo.shop.orders")
+    table.schema = [*table.schema, bigquery.SchemaField("extra", "STRING")]
+    equal(len(client.update_table(table, ["schema"]).schema), 4)
+    equal(query("SELECT extra FROM shop.orders WHERE id = 1"), [(None,)])
+
+
+@row("BigQuery: delete table and dataset")
+def _():
+    client.delete_table("demo.shop.orders")
+    client.delete_dataset("shop")
+    raises(exceptions.NotFound, lambda: client.get_dataset("shop"))
