@@ -41,7 +41,9 @@ pub(super) type Hours = BTreeMap<(String, String), Hour>;
 impl Flights {
     /// The file of the examples.
     pub(super) fn january_file() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/flights-2013-01.csv.gz")
+        let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let file = |folder: &Path| folder.join("examples/data/flights-2013-01.csv.gz");
+        above.find_map(|folder| Some(file(folder)).filter(|path| path.exists())).unwrap()
     }
 
     /// What is in the file of the examples, in the order of event time.

@@ -250,7 +250,7 @@ async fn the_status_tells_what_waits_and_what_was_written() {
     let figures = |of: &Value| ["undelivered", "outstanding", "unacked"].map(|it| of[it].clone());
     assert_eq!(figures(subscription), [1, 1, 2].map(Value::from));
     assert_eq!(status["pubsub"]["topics"]["projects/p/topics/orders"]["published_messages"], 2);
-    assert_eq!(status["bigquery"]["tables"]["p.shop.orders"]["rows"], 0);
+    assert_eq!(status["bigquery"]["tables"]["p:shop.orders"]["rows"], 0);
 
     let ack_id = &pulled["receivedMessages"][0]["ackId"];
     http.ok("POST", &format!("{SUBSCRIPTION}:acknowledge"), json!({ "ackIds": [ack_id] })).await;

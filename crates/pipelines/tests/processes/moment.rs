@@ -38,9 +38,9 @@ impl Moment {
         let (reached, most) = match random.u32(0..10) {
             // Long enough that the end of these moments is in the midst of work.
             0..3 => (Reached::Start, 1_000),
-            3..5 => (Reached::Deliveries, 400),
-            5..7 => (Reached::Appends, 200),
-            7..9 => (Reached::Checkpoint, 20),
+            3 => (Reached::Deliveries, 400),
+            4 => (Reached::Appends, 200),
+            5..8 => (Reached::Checkpoint, 20),
             _ => (Reached::Acknowledgements, 300),
         };
         Self { reached, delay: Duration::from_millis(random.u64(0..=most)) }

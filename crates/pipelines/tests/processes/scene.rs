@@ -163,6 +163,15 @@ fn text(value: Value) -> String {
     }
 }
 
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.directory.disable_cleanup(true);
+            eprintln!("everything is kept in {}", self.directory.path().display());
+        }
+    }
+}
+
 /// What comes later than it may does not count: a message that is late by the fault of a crash shows in the tables.
 fn config() -> ScheduledIngestConfig {
     let table = |name: &str| format!("demo.departures.{name}").parse().unwrap();
@@ -200,7 +209,9 @@ impl Pipeline {
 
     /// The watermark of what it has read.
     pub(super) fn watermark(&mut self) -> Option<i64> {
-        step(&self.status()?, "ReadMessages")["watermark_micros"].as_i64()
+        let status = self.status()?;
+        let mut steps = status["steps"].as_array()?.iter();
+        steps.find(|step| step["path"] == "ReadMessages")?["watermark_micros"].as_i64()
     }
 
     /// Elements that were dropped as late.
@@ -217,8 +228,4 @@ impl Pipeline {
         let status = self.program.ended(within).await;
         assert_eq!(status.code(), Some(0), "{status}: {}", self.program.errors());
     }
-}
-
-fn step<'a>(status: &'a Value, path: &str) -> &'a Value {
-    status["steps"].as_array().unwrap().iter().find(|step| step["path"] == path).unwrap()
 }
