@@ -28,6 +28,8 @@ pub struct Round {
 struct Common {
     wake_at: Option<Timestamp>,
     is_full: bool,
+    /// The last barrier has passed: what a timer did now would be part of no checkpoint.
+    is_over: bool,
 }
 
 impl Common {
@@ -52,7 +54,7 @@ impl Common {
         if is_due {
             self.wake_at = None;
         }
-        is_due
+        is_due && !self.is_over
     }
 
     fn end_round(&mut self, ctx: &StageContext) {
@@ -194,6 +196,7 @@ impl InputStage {
                 round.progress = true;
                 if let Signal::Barrier(barrier) = signal {
                     self.channels.iter_mut().for_each(|channel| channel.is_cut = false);
+                    self.common.is_over |= barrier.last;
                     round.passed = Some(barrier);
                 }
             }
@@ -257,6 +260,7 @@ impl SourceStage {
             let _ = self.task.signal(&Signal::FinishBundle, ctx)?;
             let finalizers = self.task.barrier(&Signal::Barrier(barrier), ctx)?;
             self.finalizers.insert(barrier.epoch, finalizers);
+            self.common.is_over |= barrier.last;
             round.passed = Some(barrier);
             round.progress = true;
         }

@@ -28,7 +28,7 @@ pub(super) enum Reached {
     Checkpoint,
     /// Its first acknowledgements have come: a checkpoint is durable.
     Acknowledgements,
-    /// Its watermark has moved on since it was restored, when everything leased to the processes before came back.
+    /// Its watermark goes by what is read again, as everything leased to the processes before has come back.
     Watermark,
 }
 
@@ -46,11 +46,20 @@ impl Moment {
         Self { reached, delay: Duration::from_millis(random.u64(0..=most)) }
     }
 
+    /// Any such moment of a process that writes no checkpoints.
+    pub(super) fn without_checkpoints(random: &mut Rng) -> Self {
+        loop {
+            let moment = Self::any(random);
+            if !matches!(moment.reached, Reached::Checkpoint) {
+                return moment;
+            }
+        }
+    }
+
     /// Waits for it, with more flights published as soon as the process is at work.
     pub(super) async fn come(self, scene: &mut Scene, pipeline: &mut Pipeline, flights: usize) {
         let before = Before::of(scene);
         scene.publish(flights / 2).await;
-        let mut watermark = None;
         until(&format!("{self:?}"), || {
             let ended = pipeline.program.has_ended();
             assert!(!ended, "it is over: {}", pipeline.program.errors());
@@ -62,10 +71,7 @@ impl Moment {
                 Reached::Acknowledgements => {
                     scene.subscription("acknowledged") > before.acknowledged
                 }
-                Reached::Watermark => pipeline.watermark().is_some_and(|now| {
-                    let first = *watermark.get_or_insert(now);
-                    now > first
-                }),
+                Reached::Watermark => pipeline.is_past_restored_watermark(),
             }
         })
         .await;

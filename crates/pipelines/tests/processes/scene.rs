@@ -44,6 +44,11 @@ pub(super) struct Pipeline {
 impl Scene {
     /// Starts the servers and makes a topic with its subscription.
     pub(super) async fn open(flights: Flights) -> Self {
+        Self::open_with(flights, config()).await
+    }
+
+    /// The same, for pipelines that are configured so.
+    pub(super) async fn open_with(flights: Flights, config: ScheduledIngestConfig) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("servers").into_os_string().into_string().unwrap();
         let errors = directory.path().join("servers.txt");
@@ -58,7 +63,6 @@ impl Scene {
         let settings = SubscriptionSettings::new(SUBSCRIPTION, TOPIC);
         admin.ensure_subscription(&settings).await.unwrap();
         let publisher = PubSubPublisher::connect(TOPIC, &connection).await.unwrap();
-        let config = config();
         let text = serde_json::to_string(&config).unwrap();
         std::fs::write(directory.path().join("config.json"), text).unwrap();
         Self {
@@ -173,7 +177,7 @@ impl Drop for Scene {
 }
 
 /// What comes later than it may does not count: a message that is late by the fault of a crash shows in the tables.
-fn config() -> ScheduledIngestConfig {
+pub(super) fn config() -> ScheduledIngestConfig {
     let table = |name: &str| format!("demo.departures.{name}").parse().unwrap();
     let mut config = ScheduledIngestConfig::flights(
         SUBSCRIPTION,
@@ -207,11 +211,18 @@ impl Pipeline {
         get(self.status.as_deref()?).ok()
     }
 
-    /// The watermark of what it has read.
-    pub(super) fn watermark(&mut self) -> Option<i64> {
-        let status = self.status()?;
-        let mut steps = status["steps"].as_array()?.iter();
-        steps.find(|step| step["path"] == "ReadMessages")?["watermark_micros"].as_i64()
+    /// Whether the watermark of what it reads has a value that is no longer held where a restart put it.
+    pub(super) fn is_past_restored_watermark(&mut self) -> bool {
+        let Some(status) = self.status() else {
+            return false;
+        };
+        let steps = status["steps"].as_array().unwrap();
+        steps.iter().find(|step| step["path"] == "ReadMessages").is_some_and(|reader| {
+            let reason = reader["watermark_reason"].as_str().unwrap();
+            reader["watermark_micros"].is_i64()
+                && !reason.is_empty()
+                && !reason.contains("restored")
+        })
     }
 
     /// Elements that were dropped as late.

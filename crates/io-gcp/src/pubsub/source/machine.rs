@@ -19,7 +19,7 @@ use super::super::message::PubSubMessage;
 use super::ids::MessageKey;
 use super::inbox::Inbox;
 use super::ledger::{Ledger, LedgerSettings, Sealed};
-use super::registry::{Claim, GroupId, LifeId, Registry, State};
+use super::registry::{Claim, GroupId, LifeId, Registry, SPREAD, State};
 use super::restriction::PubSubRestriction;
 use super::watermark::{Known, QuietAnswer, QuietWatch, WatermarkEstimator};
 
@@ -27,6 +27,7 @@ use super::watermark::{Known, QuietAnswer, QuietWatch, WatermarkEstimator};
 const REDELIVERY_MARGIN: Duration = Duration::from_secs(5);
 
 /// How often a machine wants to be looked at, so that its running time counts.
+/// With other readers it is [`SPREAD`]: nobody says when they have received something.
 const ROUND: Duration = Duration::from_secs(5);
 
 /// How long a restored reader waits for the readers of the other splits, whose restored messages it must know.
@@ -150,6 +151,8 @@ pub struct Machine<H> {
     ledger: Ledger<H>,
     watermark: WatermarkEstimator,
     quiet: QuietWatch,
+    /// The greatest event time that this reader received.
+    greatest: Option<Timestamp>,
     requests: Vec<Request<H>>,
     failure: Option<PubSubError>,
     is_retired: bool,
@@ -196,6 +199,7 @@ impl<H> Machine<H> {
             ledger,
             watermark: WatermarkEstimator::new(restriction.watermark, inherited, skew),
             quiet: QuietWatch::new(skew),
+            greatest: None,
             requests: Vec::new(),
             failure: None,
             is_retired: false,
@@ -219,9 +223,8 @@ impl<H> Machine<H> {
         if self.is_retired {
             return batch;
         }
-        if let Some(latest) = batch.iter().map(|delivery| delivery.event_time).max() {
-            self.registry.lock().observe(latest);
-        }
+        let latest = batch.iter().map(|delivery| delivery.event_time).max();
+        self.greatest = self.greatest.max(latest);
         self.inbox.push(batch);
         Vec::new()
     }
@@ -242,7 +245,7 @@ impl<H> Machine<H> {
         if self.must_wait_for_others(now) {
             return Ok(ReadStatus::Pending { wake_at: Some(now + Duration::from_millis(100)) });
         }
-        let greatest = self.hand_out(out);
+        let greatest = self.hand_out(out, now);
         self.watch_silence(now);
         let unchecked = [self.inbox.earliest(), self.open.earliest].into_iter().flatten().min();
         let quiet = self.quiet.proven();
@@ -263,15 +266,18 @@ impl<H> Machine<H> {
         false
     }
 
-    /// Hands out a batch, and returns the greatest event time that any reader received.
-    fn hand_out(&mut self, out: &mut Batch<PubSubMessage>) -> Option<Timestamp> {
+    /// Hands out a batch, and returns the greatest event time that can be counted on.
+    fn hand_out(&mut self, out: &mut Batch<PubSubMessage>, now: Timestamp) -> Option<Timestamp> {
         let registry = self.registry.clone();
         let mut state = registry.lock();
         for _ in 0..Batch::<PubSubMessage>::stage_len() {
             let Some(delivery) = self.inbox.pop() else { break };
             self.take(delivery, &mut state, out);
         }
-        state.greatest()
+        if let Some(greatest) = self.greatest {
+            state.observe(greatest, now);
+        }
+        self.greatest.max(state.greatest(now))
     }
 
     fn take(&mut self, delivery: Delivery<H>, state: &mut State, out: &mut Batch<PubSubMessage>) {
@@ -306,11 +312,12 @@ impl<H> Machine<H> {
     }
 
     fn wake_at(&self, now: Timestamp) -> Timestamp {
-        [self.quiet.look_at(), self.watermark.held_until()]
+        let settles_at = self.registry.lock().settles_at(now);
+        [self.quiet.look_at(), self.watermark.held_until(), settles_at]
             .into_iter()
             .flatten()
             .filter(|at| *at > now)
-            .fold(now + ROUND, Timestamp::min)
+            .fold(now + if self.splits > 1 { SPREAD } else { ROUND }, Timestamp::min)
     }
 
     /// Divides what was handed out from what is left. The number returned is for [`Machine::finish`].

@@ -4,13 +4,21 @@
 //! *final* from then on. A reader's life owns its groups: when the reader goes, they go, because what was in flight comes
 //! back from the service and what was acknowledged stands in the checkpoint. Knows nothing of acknowledgements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use millstream::Timestamp;
 use rustc_hash::FxHashMap;
 
 use super::ids::{IdSet, MessageKey};
+
+/// How long messages may be under way to one reader when another has received what was published after them. What a reader has
+/// received counts for the others after this.
+pub(super) const SPREAD: Duration = Duration::from_secs(1);
+
+/// Observations closer to each other than this are taken as one.
+const GRAIN: Duration = Duration::from_millis(50);
 
 /// One reader from its making to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +71,8 @@ pub(super) struct State {
     texts: FxHashMap<Box<str>, GroupId>,
     groups: FxHashMap<GroupId, Group>,
     readers: BTreeMap<u32, LifeId>,
-    greatest: Option<Timestamp>,
+    /// The greatest event times received, and when; both grow.
+    observed: VecDeque<(Timestamp, Timestamp)>,
     lives: u64,
     made: u64,
 }
@@ -87,7 +96,7 @@ impl State {
     pub(super) fn end_life(&mut self, life: LifeId) {
         self.readers.retain(|_, reader| *reader != life);
         if self.readers.is_empty() {
-            self.greatest = None;
+            self.observed.clear();
         }
         self.groups.retain(|_, group| group.life != life);
         let groups = &self.groups;
@@ -100,15 +109,29 @@ impl State {
         self.readers.len()
     }
 
-    /// Messages up to event time `at` were received, by whichever reader.
-    pub(super) fn observe(&mut self, at: Timestamp) {
-        self.greatest = Some(self.greatest.map_or(at, |greatest| greatest.max(at)));
+    /// Messages up to event time `at` were received by `now`, by whichever reader.
+    pub(super) fn observe(&mut self, at: Timestamp, now: Timestamp) {
+        match self.observed.back_mut() {
+            Some((_, greatest)) if at <= *greatest => {}
+            Some((since, greatest)) if now.since(*since) < GRAIN => *greatest = at,
+            _ => self.observed.push_back((now, at)),
+        }
     }
 
-    /// The greatest event time received. The service spreads messages over the readers as it likes, so what one has
-    /// seen tells the others how far event time has come; a reader that gets nothing would hold the job back for ever.
-    pub(super) fn greatest(&self) -> Option<Timestamp> {
-        self.greatest
+    /// The greatest event time that somebody received so long before `now` that what was published earlier has reached every
+    /// reader. The service spreads messages over the readers as it likes, so what one has seen tells the others how far event
+    /// time has come; a reader that gets nothing would hold the job back for ever.
+    pub(super) fn greatest(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let is_settled = |(since, _): &(Timestamp, Timestamp)| *since + SPREAD <= now;
+        while self.observed.get(1).is_some_and(is_settled) {
+            self.observed.pop_front();
+        }
+        self.observed.front().filter(|first| is_settled(first)).map(|(_, greatest)| *greatest)
+    }
+
+    /// When [`State::greatest`] will tell more than at `now`, if nothing else is received.
+    pub(super) fn settles_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.observed.iter().map(|(since, _)| *since + SPREAD).find(|at| *at > now)
     }
 
     /// How many keys are known.
