@@ -8,6 +8,7 @@
 //!
 //! What a destination refuses is not an error: it leaves through the writer's output as [`Refused`] elements.
 
+use std::sync::Arc;
 use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ use crate::time::Timestamp;
 
 /// Number of a checkpoint, from 1, counted through all lives of a job.
 pub type Epoch = u64;
+
+/// What elements are sharded by, such as a hash of where they go to.
+pub type ShardBy<T> = Arc<dyn Fn(&T) -> u64 + Send + Sync>;
 
 /// Output of a pipeline.
 #[diagnostic::on_unimplemented(
@@ -35,6 +39,12 @@ pub trait Sink<T: Data>: Clone + Send + Sync + 'static {
     /// # Errors
     /// Whatever keeps the destination from being opened.
     fn writer(&self, ctx: &IoContext) -> Result<Self::Writer, BoxError>;
+
+    /// What elements are sharded by: those for which it returns the same meet at one writer. By default an element is written by
+    /// the worker that it is on.
+    fn shard_by(&self) -> Option<ShardBy<T>> {
+        None
+    }
 
     /// Whether the destination may refuse single elements: they then have to be read or ignored explicitly.
     fn may_refuse(&self) -> bool {

@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use millstream::batch::Batch;
 use millstream::io::IoContext;
-use millstream::sink::{Epoch, Sink, SinkWriter, WriteContext};
+use millstream::sink::{Epoch, ShardBy, Sink, SinkWriter, WriteContext};
 use millstream::{BoxError, Data, Timestamp};
 
 use crate::histogram::Histogram;
@@ -83,6 +83,10 @@ impl<T: Data, S: Sink<T>> Sink<T> for Observed<S, T> {
             epochs: BTreeMap::new(),
             committing: Vec::new(),
         })
+    }
+
+    fn shard_by(&self) -> Option<ShardBy<T>> {
+        self.sink.shard_by()
     }
 
     fn may_refuse(&self) -> bool {

@@ -12,11 +12,11 @@ use crate::batch::Batch;
 use crate::coder::{Data, Key, Kv};
 use crate::error::Result;
 use crate::io::IoContext;
-use crate::operator::exchange::{ByKey, ExchangeOut, Forward, MessageSender, RoundRobin};
+use crate::operator::exchange::{ByKey, ByShard, ExchangeOut, Forward, MessageSender, RoundRobin};
 use crate::operator::link::{Discard, Push, Step, StepIdentity, Tee};
 use crate::operator::output::{Port, SidePort};
 use crate::operator::seam::{Operator, Progress, Signal, StageContext};
-use crate::sink::Epoch;
+use crate::sink::{Epoch, ShardBy};
 use crate::source::{Backlog, Finalizer};
 use crate::time::Timestamp;
 
@@ -165,6 +165,29 @@ impl<K: Key, V: Send + 'static> PortFactory for KeyedPort<K, V> {
 
     fn root(&self, head: Linked) -> Box<dyn StageRoot> {
         Box::new(InputRoot::<Kv<K, V>>::new(head.open()))
+    }
+}
+
+/// Elements by what their sink shards by.
+pub struct ShardPort<T>(pub ShardBy<T>);
+
+impl<T> fmt::Debug for ShardPort<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ShardPort")
+    }
+}
+
+impl<T: Data> PortFactory for ShardPort<T> {
+    fn partitioning(&self) -> Partitioning {
+        Partitioning::ByKey
+    }
+
+    fn writer(&self, senders: Vec<Box<dyn MessageSender>>) -> Linked {
+        Linked::new::<T>(Box::new(ExchangeOut::new(ByShard(Arc::clone(&self.0)), senders)))
+    }
+
+    fn root(&self, head: Linked) -> Box<dyn StageRoot> {
+        Box::new(InputRoot::<T>::new(head.open()))
     }
 }
 

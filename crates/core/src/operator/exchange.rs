@@ -12,6 +12,7 @@ use crate::coder::{Key, Kv};
 use crate::error::Result;
 use crate::operator::link::Push;
 use crate::operator::seam::{Barrier, Progress, Signal, StageContext};
+use crate::sink::ShardBy;
 use crate::state::{key_group, key_hash, owner};
 use crate::time::Timestamp;
 
@@ -69,6 +70,21 @@ impl<K: Key, V> Route<Kv<K, V>> for ByKey {
     #[inline]
     fn target(&mut self, element: &Kv<K, V>, targets: usize) -> usize {
         owner(key_group(key_hash(&element.0)), targets)
+    }
+}
+
+/// By the key group of what a sink shards by.
+pub struct ByShard<T>(pub ShardBy<T>);
+
+impl<T> fmt::Debug for ByShard<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ByShard")
+    }
+}
+
+impl<T> Route<T> for ByShard<T> {
+    fn target(&mut self, element: &T, targets: usize) -> usize {
+        owner(key_group(key_hash(&self.0(element))), targets)
     }
 }
 

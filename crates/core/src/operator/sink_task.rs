@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::io::IoContext;
 use crate::metrics::Counter;
 use crate::operator::erased::{
-    Elements, Linked, PortFactory, SinkFactory, StageRoot, downcast_batch,
+    Elements, Linked, PortFactory, ShardPort, SinkFactory, StageRoot, downcast_batch,
 };
 use crate::operator::link::{Push, StepIdentity};
 use crate::operator::seam::{Progress, Share, Signal, StageContext};
@@ -223,7 +223,10 @@ impl<T: Data, S: Sink<T>> SinkBox<T, S> {
 
 impl<T: Data, S: Sink<T>> SinkFactory for SinkBox<T, S> {
     fn port(&self) -> Arc<dyn PortFactory> {
-        Elements::<T>::ops().forward_port()
+        match self.sink.shard_by() {
+            Some(shard) => Arc::new(ShardPort(shard)),
+            None => Elements::<T>::ops().forward_port(),
+        }
     }
 
     fn root(

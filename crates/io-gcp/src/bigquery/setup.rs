@@ -8,7 +8,6 @@ use super::rows::{RowEncoder, SchemaPolicy};
 use super::schema::TableSchema;
 use super::table::TableReference;
 use super::tables::{TableAdmin, TableLayout};
-use crate::connection::Resolved;
 
 /// Whether a missing table is created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,15 +52,14 @@ pub(super) struct Setup {
 
 impl Setup {
     /// Finds or creates the table.
-    pub(super) async fn run(self, resolved: &Resolved) -> Result<Table> {
-        let admin = TableAdmin::connect_resolved(resolved).await?;
+    pub(super) async fn run(self, admin: &TableAdmin) -> Result<Table> {
         match (admin.schema(&self.table).await, &self.schema) {
             (Ok(Some(found)), _) => self.compare(found),
             (Ok(None), None) => Err(self.missing("and no schema is given to create it with")),
             (Ok(None), Some(_)) if self.create == CreatePolicy::Never => {
                 Err(self.missing("and is not to be created"))
             }
-            (Ok(None), Some(schema)) => self.create(&admin, schema).await,
+            (Ok(None), Some(schema)) => self.create(admin, schema).await,
             // Not every writer may look, and a column of another type need not concern the rows: the appends will tell.
             (Err(cause), Some(schema))
                 if self.create == CreatePolicy::Never || matches!(cause, Error::Schema { .. }) =>

@@ -18,18 +18,17 @@ use google_cloud_bigquery::write::{BufferedWriter, DefaultWriter};
 use google_cloud_gax::retry_policy::NeverRetry;
 use rustc_hash::FxHashMap;
 
+use super::clients::{Clients, Pace};
 use super::error::Result;
 use super::failure;
 use super::link::{Reply, WriterLink};
 use super::protocol::{Answer, ConnectionId, Failure, FailureKind, Request, StreamKind};
 use super::setup::{Setup, Table};
-use super::tables::connect_error;
-use crate::connection::{Connection, Service};
 
 /// What a shell needs to start.
 #[derive(Debug)]
 pub(super) struct ShellSetup {
-    pub(super) connection: Connection,
+    pub(super) clients: Clients,
     pub(super) setup: Setup,
     pub(super) append_timeout: Duration,
     pub(super) control_timeout: Duration,
@@ -59,6 +58,7 @@ type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>;
 
 struct Shell {
     client: Arc<Write>,
+    pace: Pace,
     /// Name of the table as the Storage API has it.
     table: String,
     arrow_schema: ArrowSchema,
@@ -103,18 +103,12 @@ pub(super) async fn run(start: ShellSetup) {
 
 impl Shell {
     async fn start(start: &ShellSetup) -> Result<(Table, Self)> {
-        let resolved = start.connection.resolve(Service::BigQuery).map_err(connect_error)?;
-        let mut client = Write::builder().with_credentials(resolved.credentials());
-        if let Some(endpoint) = resolved.endpoint() {
-            client = client.with_endpoint(endpoint);
-        }
-        let client =
-            client.build().await.map_err(|cause| connect_error(resolved.client_error(cause)))?;
-        let name = start.setup.table.resource_name();
-        let table = start.setup.clone().run(&resolved).await?;
+        let connected = start.clients.get().await?;
+        let table = start.setup.clone().run(&connected.admin).await?;
         let shell = Self {
-            client: Arc::new(client),
-            table: name,
+            client: Arc::clone(&connected.write),
+            pace: start.clients.pace.clone(),
+            table: start.setup.table.resource_name(),
             arrow_schema: table.arrow_schema()?,
             append_timeout: start.append_timeout,
             control_timeout: start.control_timeout,
@@ -149,7 +143,9 @@ impl Shell {
             .build_arrow(self.arrow_schema.clone());
         let opening =
             self.in_time(async { opening.await.map_err(|cause| failure::of_opening(&cause)) });
+        let pace = self.pace.clone();
         self.pending.push(Box::pin(async move {
+            pace.turn().await;
             let opened = opening.await.map(Arc::new);
             let name = opened.as_ref().map(|writer| writer.write_stream().to_owned());
             Finished {

@@ -11,6 +11,7 @@ use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::clients::{Clients, Pace};
 use super::error::Result;
 use super::link::WriterLink;
 use super::protocol::ProtocolOptions;
@@ -228,7 +229,7 @@ impl BigQuerySink {
         if let Some(schema) = &self.schema {
             RowEncoder::new(schema, self.schema_policy)?;
         }
-        let protocol = ProtocolOptions { seed: Self::seed(ctx), ..self.protocol.clone() };
+        let protocol = ProtocolOptions { seed: self.seed(ctx), ..self.protocol.clone() };
         let queue = protocol.blocks_max + QUEUE_SLACK;
         let (requests, request_queue) = mpsc::channel(queue);
         let (reply_queue, replies) = mpsc::channel(queue);
@@ -246,22 +247,30 @@ impl BigQuerySink {
         Ok((writer, WriterLink { requests: request_queue, replies: reply_queue, waker }))
     }
 
-    /// Seed of the pauses between tries: different for each step and worker, the same in each run.
-    fn seed(ctx: &IoContext) -> u64 {
-        let mut hasher = FxHasher::default();
-        hasher.write(ctx.step.as_bytes());
-        hasher.write_usize(ctx.worker);
-        hasher.finish()
+    /// The same for another table.
+    pub(super) fn to(&self, table: String) -> Self {
+        Self { table, ..self.clone() }
     }
-}
 
-impl<T: Data> Sink<T> for BigQuerySink {
-    type Writer = BigQueryWriter<T>;
+    /// Clients for writers to at most `tables_max` tables.
+    pub(super) fn clients(&self, tables_max: usize, pace: Pace) -> Clients {
+        Clients::new(self.connection.clone(), tables_max, pace)
+    }
 
-    fn writer(&self, ctx: &IoContext) -> std::result::Result<BigQueryWriter<T>, BoxError> {
+    /// Most bytes that are not answered.
+    pub(super) const fn bytes_max(&self) -> usize {
+        self.protocol.bytes_max
+    }
+
+    /// A writer that calls BigQuery through `clients`.
+    pub(super) fn writer_with<T: Data>(
+        &self,
+        ctx: &IoContext,
+        clients: Clients,
+    ) -> Result<BigQueryWriter<T>> {
         let (writer, link) = self.link(ctx)?;
         ctx.io.spawn(shell::run(ShellSetup {
-            connection: self.connection.clone(),
+            clients,
             setup: Setup {
                 table: self.table.parse()?,
                 schema: self.schema.clone(),
@@ -273,5 +282,26 @@ impl<T: Data> Sink<T> for BigQuerySink {
             link,
         }));
         Ok(writer)
+    }
+
+    /// Seed of the pauses between tries: different for each table, step and worker, the same in each run.
+    fn seed(&self, ctx: &IoContext) -> u64 {
+        let mut hasher = FxHasher::default();
+        hasher.write(self.table.as_bytes());
+        hasher.write(ctx.step.as_bytes());
+        hasher.write_usize(ctx.worker);
+        hasher.finish()
+    }
+}
+
+impl<T: Data> Sink<T> for BigQuerySink {
+    type Writer = BigQueryWriter<T>;
+
+    fn writer(&self, ctx: &IoContext) -> std::result::Result<BigQueryWriter<T>, BoxError> {
+        Ok(self.writer_with(ctx, self.clients(1, Pace::default()))?)
+    }
+
+    fn may_refuse(&self) -> bool {
+        true
     }
 }

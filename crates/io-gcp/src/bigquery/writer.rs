@@ -168,6 +168,18 @@ impl<T: Data> BigQueryWriter<T> {
         Ok(())
     }
 
+    /// Bytes of rows that it holds or that are not answered.
+    pub(super) fn held_bytes(&self) -> usize {
+        let held = |open: &Open<T>| open.encoder.bytes() + open.protocol.outstanding_bytes();
+        self.open.as_ref().map_or(0, held)
+    }
+
+    /// Whether it holds nothing that is not written, and every commit is done.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_at_rest = |open: &Open<T>| open.rows.is_empty() && open.protocol.is_committed();
+        self.held_bytes() == 0 && self.early.is_empty() && self.open.as_ref().is_none_or(is_at_rest)
+    }
+
     fn ended(&self) -> Error {
         let what = "the asynchronous runtime stopped".to_owned();
         Error::Write { table: self.setup.table.clone(), what }
@@ -307,7 +319,8 @@ impl<T: Data> Open<T> {
     }
 }
 
-fn refuse<T: Data>(
+/// Hands a row out as refused.
+pub(super) fn refuse<T: Data>(
     table: &str,
     timestamp: Timestamp,
     value: &T,

@@ -1,0 +1,135 @@
+//! Rows that name their own table: many tables, each exact, also when the job fails in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use millstream::engine::Report;
+use millstream::prelude::*;
+use millstream_io_gcp::bigquery::{BigQuery, BigQueryTables, Field, FieldType, TableSchema};
+use millstream_io_gcp::connection::Connection;
+use millstream_local_gcp::LocalGcp;
+use millstream_local_gcp::bigquery::{TableName, Value};
+use serde::{Deserialize, Serialize};
+
+const TABLES: u64 = 200;
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Reading {
+    sensor: u64,
+    number: u64,
+}
+
+/// `count` readings, spread over the tables.
+fn readings(count: u64) -> Vec<Reading> {
+    (0..count).map(|number| Reading { sensor: number * 7 % TABLES, number }).collect()
+}
+
+/// A sink with a table for each sensor.
+fn by_sensor(local: &LocalGcp) -> BigQueryTables<Reading> {
+    let schema = TableSchema::new()
+        .field(Field::required("sensor", FieldType::Int64))
+        .field(Field::required("number", FieldType::Int64));
+    let connection = Connection::local(local.endpoint());
+    BigQuery::table_by(|reading: &Reading| match reading.sensor {
+        TABLES => "demo.plant.no/table".to_owned(),
+        sensor => format!("demo.plant.sensor_{sensor}"),
+    })
+    .each(|table| table.connection(connection).schema(schema).create_with_dataset(""))
+}
+
+fn rows(local: &LocalGcp, sensor: u64) -> Vec<i64> {
+    let rows = local.bigquery().rows(&TableName::new("demo", "plant", format!("sensor_{sensor}")));
+    let number = |row: Vec<Value>| match row[1] {
+        Value::Int64(number) => number,
+        ref other => panic!("{other:?} is no number"),
+    };
+    let mut numbers: Vec<i64> = rows.into_iter().map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+async fn run(engine: Engine, pipeline: Pipeline) -> Result<Report, Error> {
+    tokio::task::spawn_blocking(move || engine.run(&pipeline)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_for_two_hundred_tables_are_there_once_though_the_job_fails_in_between() {
+    let local = LocalGcp::start().await.unwrap();
+    let pipeline = Pipeline::named("sensors");
+    let failures = Arc::new(AtomicU64::new(0));
+    let fails = Arc::clone(&failures);
+    let all = readings(20_000);
+    let is_under_way = {
+        let bigquery = local.bigquery().clone();
+        move || bigquery.read(|state| state.write_streams().any(|stream| stream.appended > 0))
+    };
+    pipeline
+        .create("Readings", all.clone())
+        .map("FailOnce", move |reading| {
+            if reading.number == 15_000 && fails.fetch_add(1, Ordering::SeqCst) == 0 {
+                // The other worker has rows in streams by then, which must never show.
+                while !is_under_way() {
+                    std::thread::yield_now();
+                }
+                panic!("once");
+            }
+            reading
+        })
+        .write("Write", by_sensor(&local).max_tables(200))
+        .ignore_refused("every row fits");
+    let engine = Engine::builder().workers(2).checkpoint_every(Duration::from_millis(20));
+    let report = run(engine, pipeline).await.unwrap();
+
+    assert_eq!(report.restarts, 1);
+    let mut expected = BTreeMap::<u64, Vec<i64>>::new();
+    for reading in all {
+        expected.entry(reading.sensor).or_default().push(reading.number as i64);
+    }
+    assert_eq!(expected.len(), 200);
+    for (sensor, numbers) in expected {
+        assert_eq!(rows(&local, sensor), numbers, "sensor {sensor}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_table_has_no_possible_name_is_refused() {
+    let local = LocalGcp::start().await.unwrap();
+    let pipeline = Pipeline::named("sensors");
+    let (sender, refused) = std::sync::mpsc::channel();
+    let elements = [Reading { sensor: 1, number: 1 }, Reading { sensor: TABLES, number: 2 }];
+    pipeline
+        .create("Readings", elements)
+        .write("Write", by_sensor(&local))
+        .refused()
+        .for_each("Refused", move |row| sender.send(row).unwrap());
+    run(Engine::builder().workers(1), pipeline).await.unwrap();
+
+    let refused: Vec<_> = refused.try_iter().collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].destination, "demo.plant.no/table");
+    assert!(refused[0].reason.contains("no table reference"), "{}", refused[0].reason);
+    assert_eq!(refused[0].element, br#"{"sensor":200,"number":2}"#);
+    assert_eq!(rows(&local, 1), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tables_at_a_time_than_allowed_are_a_clear_error() {
+    let local = LocalGcp::start().await.unwrap();
+    let pipeline = Pipeline::named("sensors");
+    pipeline
+        .create("Readings", readings(1_000))
+        .write("Write", by_sensor(&local).max_tables(50))
+        .ignore_refused("every row fits");
+    let error = run(Engine::builder().workers(1).restarts(0), pipeline).await.unwrap_err();
+
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    assert!(text.contains("Write"), "{text}");
+    assert!(text.contains("writes to 50 tables already; `max_tables` allows more"), "{text}");
+}
