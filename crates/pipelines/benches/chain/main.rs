@@ -4,6 +4,9 @@
 //!
 //! A backlog of departures is published first; then the pipeline reads it, writes a row for each and the aggregates, exactly
 //! once, and drains. The clock runs from the start of the job until it has ended and everything is visible.
+//!
+//! With `--rate 10000` the messages are published at that rate while the pipeline runs, and what is told is how long each took from
+//! its publishing until its row was visible.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -18,7 +21,9 @@ use millstream::BoxError;
 use millstream::engine::{Engine, Report, StopMode};
 use millstream::time::{Clock as _, SystemClock};
 use millstream_io_gcp::connection::Connection;
-use millstream_io_gcp::pubsub::{PubSubAdmin, PubSubPublisher, SubscriptionSettings};
+use millstream_io_gcp::pubsub::{
+    PubSubAdmin, PubSubMessage, PubSubPublisher, SubscriptionSettings,
+};
 use millstream_pipelines::scheduled_ingest::{
     Observations, ScheduledIngestConfig, build_observed, step,
 };
@@ -30,6 +35,8 @@ use servers::Servers;
 const PUBLISH_AT_ONCE: usize = 5_000;
 /// How often it is looked whether everything was read.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often messages are published where they are at a rate.
+const BEAT: Duration = Duration::from_millis(20);
 
 const TOPIC: &str = "projects/bench/topics/flights";
 const SUBSCRIPTION: &str = "projects/bench/subscriptions/flights";
@@ -40,6 +47,9 @@ struct Arguments {
     /// Messages of the backlog
     #[arg(long, default_value_t = 500_000)]
     messages: usize,
+    /// Messages a second, published while the pipeline runs; without it all are published before
+    #[arg(long)]
+    rate: Option<usize>,
     /// Where the servers run
     #[arg(long, value_enum, default_value_t = Where::InProcess)]
     servers: Where,
@@ -72,46 +82,87 @@ async fn main() -> Result<(), BoxError> {
     let bytes: usize = messages.iter().map(|message| message.data.len()).sum();
     println!("{count} messages of {} bytes, servers {:?}", bytes / count, arguments.servers);
 
+    let connection = servers.connection();
+    let publisher = publisher(connection).await?;
     let clock = SystemClock::new();
     let started = clock.now();
-    publish(servers.connection(), messages).await?;
-    let seconds = clock.now().since(started).as_secs_f64();
-    println!("published  {:>9.0} messages/s", rate(count, seconds));
+    let publishing = match arguments.rate {
+        Some(rate) => Some(tokio::spawn(publish_at(rate, publisher, messages))),
+        None => {
+            publish(&publisher, messages).await?;
+            let seconds = clock.now().since(started).as_secs_f64();
+            println!("published  {:>9.0} messages/s", rate_of(count, seconds));
+            None
+        }
+    };
 
     let before = CpuTimes::now(servers.process_id());
     let started = clock.now();
-    let report = drain(&arguments, servers.connection(), count as u64).await?;
+    let observations = Observations::default();
+    let report = drain(&arguments, connection, count as u64, &observations).await?;
     let seconds = clock.now().since(started).as_secs_f64();
     let used = CpuTimes::now(servers.process_id()).since(&before);
+    if let Some(publishing) = publishing {
+        publishing.await??;
+    }
 
     let written = report.step(step::WRITE_ROWS).map_or(0, |rows| rows.records_out);
     let duplicates = report.step(step::READ).map_or(0, |read| read.duplicates);
     println!(
         "processed  {:>9.0} messages/s, {:.1} MB/s: {written} rows in {seconds:.2} s, {duplicates} duplicates, {} checkpoints",
-        rate(count, seconds),
-        rate(bytes, seconds) / 1e6,
+        rate_of(count, seconds),
+        rate_of(bytes, seconds) / 1e6,
         report.status().checkpoint.completed,
     );
+    if arguments.rate.is_some() {
+        let latency = observations.visible_after();
+        let milliseconds = |percent| latency.percentile(percent).map_or(0, |it| it.as_millis());
+        println!(
+            "visible    after {} ms (p50), {} ms (p99), with a checkpoint every {} ms",
+            milliseconds(50.0),
+            milliseconds(99.0),
+            arguments.checkpoint_every,
+        );
+    }
     println!("CPU time by thread, in microseconds per message:");
     print!("{}", used.per(count));
     servers.stop().await
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn rate(count: usize, seconds: f64) -> f64 {
+fn rate_of(count: usize, seconds: f64) -> f64 {
     count as f64 / seconds
 }
 
-async fn publish(
-    connection: &Connection,
-    mut messages: Vec<millstream_io_gcp::pubsub::PubSubMessage>,
-) -> Result<(), BoxError> {
+async fn publisher(connection: &Connection) -> Result<PubSubPublisher, BoxError> {
     let admin = PubSubAdmin::connect(connection).await?;
     admin.ensure_topic(TOPIC).await?;
     admin.ensure_subscription(&SubscriptionSettings::new(SUBSCRIPTION, TOPIC)).await?;
-    let publisher = PubSubPublisher::connect(TOPIC, connection).await?;
+    Ok(PubSubPublisher::connect(TOPIC, connection).await?)
+}
+
+async fn publish(
+    publisher: &PubSubPublisher,
+    mut messages: Vec<PubSubMessage>,
+) -> Result<(), BoxError> {
     while !messages.is_empty() {
         let rest = messages.split_off(messages.len().min(PUBLISH_AT_ONCE));
+        publisher.publish(std::mem::replace(&mut messages, rest)).await?;
+    }
+    Ok(())
+}
+
+/// Publishes so many messages a second, a part of them every few milliseconds.
+async fn publish_at(
+    rate: usize,
+    publisher: PubSubPublisher,
+    mut messages: Vec<PubSubMessage>,
+) -> Result<(), BoxError> {
+    let mut beats = tokio::time::interval(BEAT);
+    let part = (rate as f64 * BEAT.as_secs_f64()).ceil() as usize;
+    while !messages.is_empty() {
+        beats.tick().await;
+        let rest = messages.split_off(messages.len().min(part));
         publisher.publish(std::mem::replace(&mut messages, rest)).await?;
     }
     Ok(())
@@ -122,6 +173,7 @@ async fn drain(
     arguments: &Arguments,
     connection: &Connection,
     count: u64,
+    observations: &Observations,
 ) -> Result<Report, BoxError> {
     let mut config = ScheduledIngestConfig::flights(
         SUBSCRIPTION,
@@ -131,7 +183,7 @@ async fn drain(
     );
     config.pubsub = connection.clone();
     config.bigquery = connection.clone();
-    let pipeline = build_observed(&config, &Observations::default())?;
+    let pipeline = build_observed(&config, observations)?;
     let checkpoints = tempfile::tempdir()?;
     let mut engine = Engine::builder()
         .io_runtime(tokio::runtime::Handle::current())
