@@ -24,11 +24,17 @@ impl CpuTimes {
 
     fn add(&mut self, process: &str, prefix: &str) {
         let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return };
+        let mut living = 0;
         for task in tasks.flatten() {
             let Ok(stat) = fs::read_to_string(task.path().join("stat")) else { continue };
             let Some((name, ticks)) = name_and_ticks(&stat) else { continue };
             *self.0.entry(format!("{prefix}{name}")).or_default() += ticks;
+            living += ticks;
         }
+        let all = fs::read_to_string(format!("/proc/{process}/stat"));
+        let all = all.ok().and_then(|stat| name_and_ticks(&stat)).map_or(0, |(_, ticks)| ticks);
+        // The job's workers are gone with it; their time stays with the process.
+        self.0.insert(format!("{prefix}ended threads"), all.saturating_sub(living));
     }
 
     /// What was used since `before`.

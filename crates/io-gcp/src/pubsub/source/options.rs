@@ -20,8 +20,9 @@ use super::restriction::PubSubRestriction;
 use super::shell;
 use crate::connection::Connection;
 
-/// Outstanding messages: 25,000 messages a second with epochs of 1 s that take up to 1 s to commit.
-const OUTSTANDING_MESSAGES: u64 = 50_000;
+/// Outstanding messages: 100,000 messages a second with epochs of 1 s that take up to 1 s to commit. Small ones are bounded by this, large ones
+/// by their bytes.
+const OUTSTANDING_MESSAGES: u64 = 200_000;
 /// Outstanding bytes: bounds the memory where messages are large.
 const OUTSTANDING_BYTES: u64 = 256 << 20;
 /// The ack deadline of the stream, as Google's client has it.
@@ -128,7 +129,7 @@ impl PubSubSource {
     }
 
     /// How many messages the job may have received and not yet acknowledged: the rate wanted times an epoch and its commit.
-    /// An epoch is closed early at half of it. Default 50,000.
+    /// An epoch is closed early at half of it. Default 200,000.
     #[must_use]
     pub fn max_outstanding_messages(mut self, messages: u64) -> Self {
         self.outstanding_messages = messages;
