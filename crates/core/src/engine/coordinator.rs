@@ -85,18 +85,22 @@ impl Coordinator {
         Ok(Some(checkpoint))
     }
 
-    /// Notes in a store without checkpoints that a job has begun, before it takes anything from anywhere: checkpoint 0, which is
-    /// empty. Whoever finds it knows that there was a life before, whose leases have to run out.
+    /// The checkpoint to start from; a store that has none notes first that the job has begun, before it takes anything from
+    /// anywhere: checkpoint 0, which is empty. Whoever finds it knows that there was a life before, whose leases have to run out.
     ///
     /// # Errors
-    /// When it cannot be stored.
-    pub fn begin(
+    /// As [`Coordinator::load`], and when the beginning cannot be stored.
+    pub fn load_or_begin(
         job: &str,
         graph: &Graph,
         store: &dyn CheckpointStore,
         now: Timestamp,
-    ) -> Result<()> {
-        save(store, Manifest::new(0, now, job, false, graph), &[]).map(drop)
+    ) -> Result<Option<Checkpoint>> {
+        let checkpoint = Self::load(store, graph)?;
+        if checkpoint.is_none() && store.is_durable() {
+            save(store, Manifest::new(0, now, job, false, graph), &[])?;
+        }
+        Ok(checkpoint)
     }
 
     fn next_cut(&self, now: Timestamp) -> Timestamp {

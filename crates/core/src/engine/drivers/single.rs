@@ -78,7 +78,7 @@ impl SingleDriver {
         clock: ManualClock,
     ) -> Result<Self> {
         let now = clock.now();
-        let checkpoint = Coordinator::load(store, &graph)?;
+        let checkpoint = Coordinator::load_or_begin(&options.job, &graph, store, now)?;
         let plan = Plan::new(graph.clone(), options.workers);
         let metrics = metrics(&plan);
         let wakers: Vec<_> = (0..options.workers).map(|_| WorkerWaker::passive()).collect();
