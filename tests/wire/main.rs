@@ -48,8 +48,10 @@ fn nothing_is_lost_or_doubled_between_the_services_whatever_fails() {
                 slowest = slowest.max(outcome.rest);
             }
             Err(failed) => {
-                if failures.is_empty() {
-                    println!("seed {seed}: {}\n{scenario:#?}\n{}", failed.violation, failed.recent);
+                if seeds == 1 {
+                    println!("{scenario:#?}\n{:#}", failed.journal);
+                } else if failures.is_empty() {
+                    println!("seed {seed}: {scenario:#?}\n{}", failed.journal);
                 }
                 failures.push(format!("seed {seed}: {}", failed.violation));
             }

@@ -3,7 +3,7 @@
 //! Knows neither what the messages mean nor who sends them.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use millstream::Timestamp;
 
-/// Events kept for the report of a failing seed.
+/// The last events that the report of a failing seed shows; with `{:#}` it shows all.
 const RECENT_MAX: usize = 60;
 
 /// One thing that happened.
@@ -26,7 +26,7 @@ struct Note {
 /// What happened so far.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    recent: VecDeque<Note>,
+    notes: Vec<Note>,
     hash: u64,
     counts: BTreeMap<&'static str, u64>,
 }
@@ -52,7 +52,8 @@ impl Journal {
 
 impl fmt::Display for Journal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Note { at, what, who, number } in &self.recent {
+        let passed_over = if formatter.alternate() { 0 } else { self.notes.len().saturating_sub(RECENT_MAX) };
+        for Note { at, what, who, number } in &self.notes[passed_over..] {
             let at = Timestamp::from_micros(*at);
             writeln!(formatter, "  {at} {what} (of {who}: {number})")?;
         }
@@ -120,10 +121,7 @@ impl<M> Network<M> {
         (self.journal.hash, note).hash(&mut hasher);
         self.journal.hash = hasher.finish();
         *self.journal.counts.entry(what).or_default() += 1;
-        if self.journal.recent.len() == RECENT_MAX {
-            self.journal.recent.pop_front();
-        }
-        self.journal.recent.push_back(note);
+        self.journal.notes.push(note);
     }
 
     /// A time up to `max` long, at least 1 ms.

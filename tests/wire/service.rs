@@ -42,6 +42,8 @@ pub(crate) struct Service {
     delivered: Vec<AckId>,
     /// Nothing is answered before.
     down_until: Timestamp,
+    /// Processes up to this life are gone, and the server knows.
+    gone: u32,
 }
 
 impl Service {
@@ -62,6 +64,7 @@ impl Service {
             scenario: scenario.clone(),
             delivered: Vec::new(),
             down_until: Timestamp::MIN,
+            gone: 0,
         }
     }
 
@@ -96,6 +99,8 @@ impl Service {
             Call::Open { stream } if is_down => {
                 self.reply(from, Reply::Broken { stream }, net);
             }
+            // A stream that was asked for and whose client is gone is not opened.
+            Call::Open { .. } if from.life <= self.gone => {}
             Call::Open { stream } => self.open(from, stream, net),
             Call::Probe => {
                 let is_away = is_down || net.fault(self.scenario.faults.unavailable, "no probe");
@@ -148,6 +153,7 @@ impl Service {
 
     /// The server notices that the process of `life` is gone.
     pub(crate) fn forget(&mut self, life: u32, net: &mut Network<Message>) {
+        self.gone = self.gone.max(life);
         self.close(|session| session.address.life <= life);
         self.serve_woken(net);
     }

@@ -14,7 +14,7 @@ use millstream_io_gcp::pubsub::PubSubSource;
 use millstream_local_gcp::pubsub::NewMessage;
 
 use crate::job::{self, ON_TIME, Order, Sockets, Table, window_of};
-use crate::network::Network;
+use crate::network::{Journal, Network};
 use crate::scenario::{Outcome, Scenario, Violation};
 use crate::service::Service;
 use crate::storage::{self, Client, Heard, Sent, Storage};
@@ -74,11 +74,11 @@ struct World {
     clients: Vec<Client>,
 }
 
-/// A run that ended badly: how, and what happened last.
+/// A run that ended badly: how, and what happened.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) violation: Violation,
-    pub(crate) recent: String,
+    pub(crate) journal: Journal,
 }
 
 /// Runs a scenario to its end; `look` sees how often what happened.
@@ -89,7 +89,7 @@ pub(crate) fn run(
     let mut world = World::new(scenario);
     let outcome = world.story();
     look(world.net.journal.counts());
-    outcome.map_err(|violation| Failed { violation, recent: world.net.journal.to_string() })
+    outcome.map_err(|violation| Failed { violation, journal: world.net.journal })
 }
 
 impl World {

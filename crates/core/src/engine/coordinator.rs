@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, CheckpointStore, Manifest, load_latest, save};
+use crate::checkpoint::{Checkpoint, CheckpointStore, Manifest, confirm, load_latest, save};
 use crate::engine::worker::Standing;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -85,8 +85,9 @@ impl Coordinator {
         Ok(Some(checkpoint))
     }
 
-    /// The checkpoint to start from; a store that has none notes first that the job has begun, before it takes anything from
-    /// anywhere: checkpoint 0, which is empty. Whoever finds it knows that there was a life before, whose leases have to run out.
+    /// The checkpoint to start from, made sure to be durable. A store that has none notes first that the job has begun, before it
+    /// takes anything from anywhere: checkpoint 0, which is empty. Whoever finds it knows that there was a life before, whose
+    /// leases have to run out.
     ///
     /// # Errors
     /// As [`Coordinator::load`], and when the beginning cannot be stored.
@@ -97,8 +98,12 @@ impl Coordinator {
         now: Timestamp,
     ) -> Result<Option<Checkpoint>> {
         let checkpoint = Self::load(store, graph)?;
-        if checkpoint.is_none() && store.is_durable() {
-            save(store, Manifest::new(0, now, job, false, graph), &[])?;
+        match &checkpoint {
+            Some(checkpoint) => confirm(store, &checkpoint.manifest)?,
+            None if store.is_durable() => {
+                save(store, Manifest::new(0, now, job, false, graph), &[])?;
+            }
+            None => {}
         }
         Ok(checkpoint)
     }
