@@ -251,9 +251,7 @@ impl World {
         let since = self.clock.now();
         let mut is_stopping = false;
         for _ in 0..STEPS_MAX {
-            if self.exchange() {
-                driver.wake();
-            }
+            self.exchange();
             driver.expect_outside(self.next_at());
             match driver.step(store) {
                 Ok(Step::Running) => {}
