@@ -120,6 +120,9 @@ impl SingleDriver {
     ///
     /// # Errors
     /// What a step failed with, or a checkpoint that cannot be stored: the life is over then.
+    ///
+    /// # Panics
+    /// When a worker can do nothing and sets a timer that is due: a thread would be busy with it.
     pub fn step(&mut self, store: &dyn CheckpointStore) -> Result<Outcome> {
         if self.coordinator.is_over() {
             return Ok(Outcome::Finished);
@@ -133,6 +136,8 @@ impl SingleDriver {
         let budget = self.rng.usize(1..=BUDGET_MAX);
         let worker = &mut self.workers[index];
         let report = worker.step(now, budget)?;
+        let is_sound = report.progress || report.wake_at.is_none_or(|at| at > now);
+        assert!(is_sound, "worker {index} can do nothing and wants to be stepped at once");
         self.trace = trace(self.trace, &(index, budget, now, report.progress, report.wake_at));
         self.coordinator.on_standing(index, worker.standing());
         self.wakes[index] = report.wake_at;
