@@ -204,7 +204,11 @@ impl Source for WireSource {
         self.source.split(desired)
     }
 
-    fn reader(&self, restriction: PubSubRestriction, ctx: &IoContext) -> Result<WireReader, BoxError> {
+    fn reader(
+        &self,
+        restriction: PubSubRestriction,
+        ctx: &IoContext,
+    ) -> Result<WireReader, BoxError> {
         let (reader, link) = self.source.link(restriction, ctx)?;
         self.sockets.lock().readers.push(link);
         let handed_out = Timestamp::MIN;

@@ -2,8 +2,8 @@
 //!
 //! Knows neither what the messages mean nor who sends them.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
@@ -52,7 +52,8 @@ impl Journal {
 
 impl fmt::Display for Journal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let passed_over = if formatter.alternate() { 0 } else { self.notes.len().saturating_sub(RECENT_MAX) };
+        let passed_over =
+            if formatter.alternate() { 0 } else { self.notes.len().saturating_sub(RECENT_MAX) };
         for Note { at, what, who, number } in &self.notes[passed_over..] {
             let at = Timestamp::from_micros(*at);
             writeln!(formatter, "  {at} {what} (of {who}: {number})")?;

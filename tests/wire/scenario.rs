@@ -1,5 +1,6 @@
 //! [`Scenario`]: what is run, all of it from the seed; the bugs that can be planted; and how a run can go wrong.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -117,13 +118,15 @@ impl Faults {
 }
 
 /// What a run without violations did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) lives: u32,
     /// A hash of everything that happened.
     pub(crate) trace: u64,
     /// How long it took to come to rest after the last fault.
     pub(crate) rest: Duration,
+    /// How often what happened.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
 /// A promise that was broken.

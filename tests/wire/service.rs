@@ -88,8 +88,17 @@ impl Service {
 
     /// Lets leases run out whose time has come.
     pub(crate) fn advance(&mut self, net: &mut Network<Message>) {
+        let expired = self.expired();
         self.state.advance(server_time(net.now()));
+        let expired = self.expired() - expired;
+        if expired > 0 {
+            net.note("a lease runs out", 0, expired);
+        }
         self.serve_woken(net);
+    }
+
+    fn expired(&self) -> u64 {
+        self.state.subscription_statistics().map(|(_, it)| it.counters.expired).sum()
     }
 
     pub(crate) fn on_call(&mut self, from: Address, call: Call, net: &mut Network<Message>) {
@@ -143,8 +152,12 @@ impl Service {
     }
 
     fn close(&mut self, is_meant: impl Fn(&Session) -> bool) {
-        let found: Vec<_> =
-            self.sessions.iter().filter(|(_, session)| is_meant(session)).map(|(id, _)| *id).collect();
+        let found: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| is_meant(session))
+            .map(|(id, _)| *id)
+            .collect();
         for id in found {
             self.sessions.remove(&id);
             self.state.close_session(id);
@@ -208,7 +221,8 @@ impl Service {
             self.modify(&[self.delivered[index]], 0, server_time(net.now()));
         }
         if net.fault(faults.broken_streams * 5, "a stream breaks")
-            && let Some(index) = (!self.sessions.is_empty()).then(|| net.rng.usize(0..self.sessions.len()))
+            && let Some(index) =
+                (!self.sessions.is_empty()).then(|| net.rng.usize(0..self.sessions.len()))
             && let Some(id) = self.sessions.keys().nth(index).copied()
             && let Some(Session { address, stream, .. }) = self.sessions.remove(&id)
         {

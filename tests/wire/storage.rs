@@ -14,8 +14,8 @@ use millstream_io_gcp::bigquery::protocol::{
 use millstream_io_gcp::bigquery::rows::{RowEncoder, SchemaPolicy};
 use millstream_io_gcp::bigquery::{TableSchema, WriterLink};
 use millstream_local_gcp::bigquery::{
-    CheckedRows, Code, DatasetName, Record, Refusal, State, StreamName, StreamType, TableName, Value,
-    WriteError,
+    CheckedRows, Code, DatasetName, Record, Refusal, State, StreamName, StreamType, TableName,
+    Value, WriteError,
 };
 
 use crate::job::Table;
@@ -151,9 +151,8 @@ impl Storage {
                 Answer::Opened { connection, result }
             }
             Request::Connect { connection, stream } => {
-                let found = arrived.and_then(|()| {
-                    unit(self.state.write_stream(&path(&stream)).map(drop))
-                });
+                let found =
+                    arrived.and_then(|()| unit(self.state.write_stream(&path(&stream)).map(drop)));
                 Answer::Connected { connection, result: heard(found) }
             }
             Request::Flush { stream, rows } => {
@@ -162,7 +161,8 @@ impl Storage {
                 let flushed = arrived.and_then(|()| {
                     unit(self.state.flush_rows(now, &path(&stream), offset).map(drop))
                 });
-                net.note("flushes", usize::from(flushed.is_ok()), rows);
+                let what = if flushed.is_ok() { "flushes" } else { "a flush is refused" };
+                net.note(what, sent.table as usize, rows);
                 Answer::Flushed { stream, rows, result: heard(flushed) }
             }
             Request::Finalize { stream } => {
@@ -199,6 +199,9 @@ impl Storage {
             return net.post(delay, answer(Err(unavailable())));
         }
         let result = self.append(place, body, net);
+        if let Err(error) = &result {
+            net.note(refused(&failure(error).kind), place.table as usize, 0);
+        }
         if net.fault(faults.silence, "an append is never answered") {
             return;
         }
@@ -230,9 +233,8 @@ impl Storage {
         let count = rows.len() as u64;
         let now = server_time(net.now());
         let appended = self.state.append_rows(now, &place.stream, place.offset, rows);
-        match &appended {
-            Ok(_) => net.note("appends", place.table as usize, count),
-            Err(error) => net.note(refused(error.code), place.table as usize, count),
+        if appended.is_ok() {
+            net.note("appends", place.table as usize, count);
         }
         appended.map(|appended| appended.offset.and_then(|offset| u64::try_from(offset).ok()))
     }
@@ -246,16 +248,26 @@ impl Storage {
             self.state.faults().refuse_appends(Code::ResourceExhausted, until);
         }
         if net.fault(faults.unavailable / 3, "a stream is ended by somebody else") {
-            self.hit(net, |state, stream, now| {
-                state.finalize_write_stream(now, &stream).expect("it is there");
-            }, |_| true);
+            self.hit(
+                net,
+                |state, stream, now| {
+                    state.finalize_write_stream(now, &stream).expect("it is there");
+                },
+                |_| true,
+            );
         }
         if net.fault(faults.unavailable, "a stream expires") {
             // All of it is in the table: a stream that expires with more takes rows with it, which nothing can repair.
-            let is_flushed = |stream: &millstream_local_gcp::bigquery::WriteStream| stream.appended == stream.visible;
-            self.hit(net, |state, stream, _| {
-                state.replay(Record::StreamForgotten(stream)).expect("it is there");
-            }, is_flushed);
+            let is_flushed = |stream: &millstream_local_gcp::bigquery::WriteStream| {
+                stream.appended == stream.visible
+            };
+            self.hit(
+                net,
+                |state, stream, _| {
+                    state.replay(Record::StreamForgotten(stream)).expect("it is there");
+                },
+                is_flushed,
+            );
         }
     }
 
@@ -286,14 +298,14 @@ fn name(table: Table) -> TableName {
     DatasetName::new("simulated", "sales").table(table.name())
 }
 
-fn refused(code: Code) -> &'static str {
-    match code {
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::NotFound => "NOT_FOUND",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        _ => "refused",
+fn refused(kind: &FailureKind) -> &'static str {
+    match kind {
+        FailureKind::AlreadyExists => "ALREADY_EXISTS",
+        FailureKind::OutOfRange => "OUT_OF_RANGE",
+        FailureKind::Throttled => "RESOURCE_EXHAUSTED",
+        FailureKind::NotFound => "appends to a stream that has expired",
+        FailureKind::StreamFinalized => "appends to a stream that was ended",
+        _ => "an append is refused",
     }
 }
 
@@ -427,7 +439,11 @@ impl Client {
     }
 
     /// With the planted bug: goes on in the stream of the life before, behind the rows of its checkpoint.
-    fn spoil(&mut self, request: Request<Bytes>, net: &mut Network<Message>) -> Option<Request<Bytes>> {
+    fn spoil(
+        &mut self,
+        request: Request<Bytes>,
+        net: &mut Network<Message>,
+    ) -> Option<Request<Bytes>> {
         if self.bug != Some(Bug::ReusedOffset) {
             return Some(request);
         }
@@ -450,7 +466,9 @@ impl Client {
                 Some(Request::Connect { connection, stream })
             }
             Request::Flush { stream, rows } => match stream.strip_suffix('#') {
-                Some(stream) => Some(Request::Flush { stream: stream.to_owned(), rows: rows + base }),
+                Some(stream) => {
+                    Some(Request::Flush { stream: stream.to_owned(), rows: rows + base })
+                }
                 None => {
                     if self.connections.is_empty() && self.old.is_none() {
                         self.old = Some((stream.clone(), rows));

@@ -84,6 +84,8 @@ pub(crate) struct Subscriber {
     /// Whether what is under way when a stream breaks gets lost.
     loses_deliveries: bool,
     stream: u64,
+    /// Number of the latest message received.
+    greatest: u64,
     held: BTreeSet<AckId>,
     returned: Returned,
     waiting: VecDeque<(PubSubMessage, Lease)>,
@@ -104,6 +106,7 @@ impl Subscriber {
             confirms,
             loses_deliveries,
             stream: 0,
+            greatest: 0,
             held: BTreeSet::new(),
             returned: Returned::default(),
             waiting: VecDeque::new(),
@@ -145,7 +148,7 @@ impl Subscriber {
         }
         let returned = std::mem::take(&mut *lock(&self.returned));
         if !returned.is_empty() {
-            returned.iter().for_each(|id| drop(self.held.remove(id)));
+            self.held.retain(|id| !returned.contains(id));
             self.call(net, Call::Release(returned));
         }
         has_more
@@ -216,7 +219,12 @@ impl Subscriber {
         id: AckId,
         net: &mut Network<Message>,
     ) {
-        net.note("receives", self.address.client, message.message_id.parse().unwrap_or(0) % 1_000_000);
+        let number = message.message_id.parse().unwrap_or(0) % 1_000_000;
+        net.note("receives", self.address.client, number);
+        if number < self.greatest {
+            net.note("comes out of order", self.address.client, number);
+        }
+        self.greatest = self.greatest.max(number);
         if net.fault(self.faults.duplicates, "a delivery is doubled") {
             let again = Reply::Delivered { stream, message: message.clone(), id };
             let delay = net.delay(DUPLICATE_MAX);

@@ -1,6 +1,7 @@
 //! [`run`]: a whole life story. The servers, the disk and the network outlive the job; the job dies and starts again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ struct World {
     storage: Storage,
     published: Vec<(Order, Timestamp)>,
     last_published: Timestamp,
+    calm_since: Timestamp,
     life: u32,
     epoch: u64,
     /// The source of the process that runs.
@@ -81,14 +83,16 @@ pub(crate) struct Failed {
     pub(crate) journal: Journal,
 }
 
-/// Runs a scenario to its end; `look` sees how often what happened.
-pub(crate) fn run(
-    scenario: &Scenario,
-    look: impl FnOnce(&BTreeMap<&'static str, u64>),
-) -> Result<Outcome, Failed> {
+impl fmt::Display for Failed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.violation.fmt(formatter)
+    }
+}
+
+/// Runs a scenario to its end.
+pub(crate) fn run(scenario: &Scenario) -> Result<Outcome, Failed> {
     let mut world = World::new(scenario);
     let outcome = world.story();
-    look(world.net.journal.counts());
     outcome.map_err(|violation| Failed { violation, journal: world.net.journal })
 }
 
@@ -111,6 +115,7 @@ impl World {
             disk,
             published: Vec::new(),
             last_published: clock.now(),
+            calm_since: Timestamp::MIN,
             life: 0,
             epoch: 0,
             source: job::source(scenario),
@@ -143,15 +148,15 @@ impl World {
         self.net.note("calm", 0, 0);
         self.disk.set_faults(DiskFaults::default());
         self.storage.calm();
-        let calm_since = self.clock.now();
+        self.calm_since = self.clock.now();
         // What went wrong just before may still fail a life; then there is another.
         for _ in 0..3 {
             match self.live(None)? {
-                End::Finished => return self.check(calm_since),
+                End::Finished => return self.check(),
                 End::Crashed => unreachable!("a life without an end does not crash"),
                 End::Failed(error) => {
                     self.net.note("a life fails in calm", 0, u64::from(self.life));
-                    if self.clock.now().since(calm_since) > REST_WITHIN {
+                    if self.clock.now().since(self.calm_since) > REST_WITHIN {
                         return Err(Violation::CannotRun(error.chain().join(": ")));
                     }
                 }
@@ -248,7 +253,6 @@ impl World {
         store: &DirectoryStore<SimDisk>,
         until: Option<Timestamp>,
     ) -> Result<End, Violation> {
-        let since = self.clock.now();
         let mut is_stopping = false;
         for _ in 0..STEPS_MAX {
             self.exchange();
@@ -269,7 +273,7 @@ impl World {
                     self.net.note("at rest", 0, 0);
                     driver.stop(true);
                 }
-                None if self.clock.now().since(since.max(self.last_published)) > REST_WITHIN => {
+                None if self.clock.now().since(self.last_trouble()) > REST_WITHIN => {
                     let what = format!("{}\n{}", self.left(), driver.describe());
                     return Err(Violation::Stuck(what));
                 }
@@ -283,7 +287,11 @@ impl World {
     fn pass_time(&mut self) {
         let is_paused = self.net.fault(1, "the process pauses");
         let most = if is_paused { Duration::from_secs(3) } else { Duration::from_micros(1_200) };
-        let moment = if is_paused { self.net.delay(most) } else { Duration::from_micros(self.net.rng.u64(0..300)) };
+        let moment = if is_paused {
+            self.net.delay(most)
+        } else {
+            Duration::from_micros(self.net.rng.u64(0..300))
+        };
         self.clock.advance(moment);
     }
 
@@ -378,6 +386,11 @@ impl World {
         sums
     }
 
+    /// Since when there was nothing more to hold the job up.
+    fn last_trouble(&self) -> Timestamp {
+        self.calm_since.max(self.last_published)
+    }
+
     fn is_at_rest(&self) -> bool {
         self.published.len() as u64 == self.scenario.messages
             && self.service.unacked() == 0
@@ -399,7 +412,7 @@ impl World {
         )
     }
 
-    fn check(&self, calm_since: Timestamp) -> Result<Outcome, Violation> {
+    fn check(&self) -> Result<Outcome, Violation> {
         let mut counts = vec![0; self.published.len()];
         for row in self.storage.rows(Table::Raw) {
             counts[usize::try_from(row[0]).expect("ids count from 0")] += 1;
@@ -416,9 +429,12 @@ impl World {
             return Err(Violation::Doubled(doubled));
         }
         self.check_sums()?;
-        let since = calm_since.max(self.last_published);
-        let rest = self.clock.now().since(since);
-        Ok(Outcome { lives: self.life, trace: self.net.journal.hash(), rest })
+        let rest = self.clock.now().since(self.last_trouble());
+        if rest > REST_WITHIN {
+            return Err(Violation::Stuck(format!("it took {rest:?}")));
+        }
+        let counts = self.net.journal.counts().clone();
+        Ok(Outcome { lives: self.life, trace: self.net.journal.hash(), rest, counts })
     }
 
     fn check_sums(&self) -> Result<(), Violation> {
@@ -427,7 +443,9 @@ impl World {
             let [window, key, sum, pane, timing] = row[..] else { unreachable!("five columns") };
             let before = panes.entry((window, key)).or_default().insert(pane, (sum, timing));
             if before.is_some() {
-                return Err(Violation::Doubled(vec![format!("pane {pane} of {window}, key {key}")]));
+                return Err(Violation::Doubled(vec![format!(
+                    "pane {pane} of {window}, key {key}"
+                )]));
             }
         }
         for (at, sum) in self.expected_sums() {

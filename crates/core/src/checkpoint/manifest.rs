@@ -244,7 +244,10 @@ mod tests {
             let survived = load_latest(&store).unwrap().unwrap();
             assert_eq!(survived.manifest.epoch, found.manifest.epoch, "seed {seed}");
         }
-        assert!(not_durable > 10, "only {not_durable} checkpoints were found that nobody had finished");
+        assert!(
+            not_durable > 10,
+            "only {not_durable} checkpoints were found that nobody had finished"
+        );
     }
 
     #[test]

@@ -31,7 +31,10 @@ impl WorkerWaker {
     /// For drivers without threads: sets `flag` when the worker is to be stepped.
     #[must_use]
     pub fn flag(flag: Arc<AtomicBool>) -> Self {
-        Self { woken: Arc::default(), waker: Waker::new(move || flag.store(true, Ordering::Release)) }
+        Self {
+            woken: Arc::default(),
+            waker: Waker::new(move || flag.store(true, Ordering::Release)),
+        }
     }
 
     fn io_waker(&self) -> Waker {

@@ -85,7 +85,8 @@ impl SingleDriver {
         let plan = Plan::new(graph.clone(), options.workers);
         let metrics = metrics(&plan);
         let stirred: Vec<Arc<AtomicBool>> = (0..options.workers).map(|_| Arc::default()).collect();
-        let wakers: Vec<_> = stirred.iter().map(|flag| WorkerWaker::flag(Arc::clone(flag))).collect();
+        let wakers: Vec<_> =
+            stirred.iter().map(|flag| WorkerWaker::flag(Arc::clone(flag))).collect();
         let state = checkpoint.as_ref().map(|checkpoint| &checkpoint.state);
         let mut workers = build_workers(&plan, &metrics, &wakers, &Io::none(), state)?;
         let epoch = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.manifest.epoch);
