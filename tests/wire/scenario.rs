@@ -70,7 +70,7 @@ impl Scenario {
         let mut rng = Rng::with_seed(seed ^ 0x0057_1E3D);
         let workers = rng.usize(1..=3);
         let is_late = rng.bool();
-        let messages = rng.u64(40..120);
+        let messages = rng.u64(30..80);
         // Several readers get a backlog out of order: then it may be late.
         let may_wait = is_late || workers == 1;
         Self {

@@ -65,6 +65,8 @@ struct World {
     service: Service,
     storage: Storage,
     published: Vec<(Order, Timestamp)>,
+    /// What the sums of the published messages are, by window and key.
+    sums: BTreeMap<(i64, i64), i64>,
     last_published: Timestamp,
     calm_since: Timestamp,
     life: u32,
@@ -114,6 +116,7 @@ impl World {
             net,
             disk,
             published: Vec::new(),
+            sums: BTreeMap::new(),
             last_published: clock.now(),
             calm_since: Timestamp::MIN,
             life: 0,
@@ -175,6 +178,7 @@ impl World {
             at = Timestamp::from_millis((at - self.net.delay(Duration::from_secs(1))).as_millis());
             message.attributes.insert("at".to_owned(), at.as_millis().to_string());
         }
+        *self.sums.entry((window_of(at), order.key)).or_default() += order.amount;
         self.published.push((order, at));
         self.last_published = self.net.now();
         self.service.publish(message, &mut self.net);
@@ -274,8 +278,7 @@ impl World {
                     driver.stop(true);
                 }
                 None if self.clock.now().since(self.last_trouble()) > REST_WITHIN => {
-                    let what = format!("{}\n{}", self.left(), driver.describe());
-                    return Err(Violation::Stuck(what));
+                    return Err(self.why_stuck(driver));
                 }
                 None => {}
             }
@@ -378,14 +381,6 @@ impl World {
         self.storage.on_request(from, sent, &mut self.net);
     }
 
-    fn expected_sums(&self) -> BTreeMap<(i64, i64), i64> {
-        let mut sums = BTreeMap::new();
-        for (order, at) in &self.published {
-            *sums.entry((window_of(*at), order.key)).or_default() += order.amount;
-        }
-        sums
-    }
-
     /// Since when there was nothing more to hold the job up.
     fn last_trouble(&self) -> Timestamp {
         self.calm_since.max(self.last_published)
@@ -396,7 +391,7 @@ impl World {
             && self.service.unacked() == 0
             && self.storage.row_count(Table::Raw) >= self.scenario.messages
             && (!self.scenario.follows_clock
-                || self.storage.row_count(Table::Sums) >= self.expected_sums().len() as u64)
+                || self.storage.row_count(Table::Sums) >= self.sums.len() as u64)
     }
 
     /// What keeps the job from being at rest.
@@ -408,11 +403,20 @@ impl World {
             self.service.unacked(),
             self.storage.row_count(Table::Raw),
             self.storage.row_count(Table::Sums),
-            self.expected_sums().len(),
+            self.sums.len(),
         )
     }
 
-    fn check(&self) -> Result<Outcome, Violation> {
+    /// What is acknowledged and has left no row will never have one: it is lost, not late.
+    fn why_stuck(&self, driver: &SingleDriver) -> Violation {
+        let is_read = self.service.unacked() == 0;
+        match self.check_rows() {
+            Err(violation) if is_read => violation,
+            _ => Violation::Stuck(format!("{}\n{}", self.left(), driver.describe())),
+        }
+    }
+
+    fn check_rows(&self) -> Result<(), Violation> {
         let mut counts = vec![0; self.published.len()];
         for row in self.storage.rows(Table::Raw) {
             counts[usize::try_from(row[0]).expect("ids count from 0")] += 1;
@@ -428,6 +432,11 @@ impl World {
         if !doubled.is_empty() {
             return Err(Violation::Doubled(doubled));
         }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<Outcome, Violation> {
+        self.check_rows()?;
         self.check_sums()?;
         let rest = self.clock.now().since(self.last_trouble());
         if rest > REST_WITHIN {
@@ -448,11 +457,12 @@ impl World {
                 )]));
             }
         }
-        for (at, sum) in self.expected_sums() {
-            let found = panes.remove(&at).unwrap_or_default();
-            let is_dense = (0..).zip(found.keys()).all(|(index, pane)| index == *pane);
+        for (at, &sum) in &self.sums {
+            let found = panes.remove(at).unwrap_or_default();
             let is_right = match self.scenario.is_late {
-                true => is_dense && found.values().last().is_some_and(|pane| pane.0 == sum),
+                true => {
+                    is_story(&found) && found.values().last().is_some_and(|(last, _)| *last == sum)
+                }
                 false => found.len() == 1 && found.get(&0) == Some(&(sum, ON_TIME)),
             };
             if !is_right {
@@ -465,4 +475,12 @@ impl World {
             Some((at, _)) => Err(Violation::WrongPane(format!("nothing belongs to {at:?}"))),
         }
     }
+}
+
+/// Whether the panes of a window, each with its sum and its timing, can follow one another: numbered without a gap, only the first on
+/// time, each with more in it than the one before.
+fn is_story(panes: &BTreeMap<i64, (i64, i64)>) -> bool {
+    let is_dense = (0..).zip(panes.keys()).all(|(index, pane)| index == *pane);
+    let is_first = panes.iter().all(|(pane, (_, timing))| *pane == 0 || *timing != ON_TIME);
+    is_dense && is_first && panes.values().is_sorted_by(|before, after| before.0 < after.0)
 }
