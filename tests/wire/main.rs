@@ -11,6 +11,7 @@
 
 mod job;
 mod network;
+mod reused;
 mod scenario;
 mod service;
 mod storage;

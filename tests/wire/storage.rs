@@ -20,6 +20,7 @@ use millstream_local_gcp::bigquery::{
 
 use crate::job::Table;
 use crate::network::Network;
+use crate::reused::{self, ReusedStream, Spoiled};
 use crate::scenario::{Bug, Scenario};
 use crate::service::server_time;
 use crate::world::{Address, Message};
@@ -324,12 +325,11 @@ pub(crate) struct Client {
     link: WriterLink,
     address: Address,
     table: Table,
-    bug: Option<Bug>,
+    /// The bug, where it is planted.
+    reused: Option<ReusedStream>,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Connections being made.
     making: BTreeMap<ConnectionId, String>,
-    /// With a planted bug: the stream of the life before, and how many of its rows its checkpoint has.
-    old: Option<(String, u64)>,
 }
 
 impl Client {
@@ -341,8 +341,9 @@ impl Client {
     ) -> Self {
         let delay = net.delay(Duration::from_millis(300));
         net.post(delay, Message::Heard(address, Heard::Ready));
+        let reused = (bug == Some(Bug::ReusedOffset)).then(ReusedStream::default);
         let (connections, making) = (BTreeMap::new(), BTreeMap::new());
-        Self { link, address, table, bug, connections, making, old: None }
+        Self { link, address, table, reused, connections, making }
     }
 
     /// Carries the writer's requests.
@@ -380,6 +381,22 @@ impl Client {
         net.post(delay, Message::Sent(self.address, sent));
     }
 
+    fn spoil(
+        &mut self,
+        request: Request<Bytes>,
+        net: &mut Network<Message>,
+    ) -> Option<Request<Bytes>> {
+        let Some(reused) = &mut self.reused else { return Some(request) };
+        match reused.request(request, self.connections.is_empty()) {
+            Spoiled::Request(request) => Some(request),
+            Spoiled::Answer(answer) => {
+                let delay = net.delay(TRANSIT_MAX);
+                net.post(delay, Message::Heard(self.address, Heard::Answer(answer)));
+                None
+            }
+        }
+    }
+
     fn lose(&self, connection: ConnectionId, append: AppendId, net: &mut Network<Message>) {
         let result = Err(Failure::new(FailureKind::ConnectionLost, "simulated"));
         let answer = Heard::Answer(Answer::Appended { connection, append, result });
@@ -409,10 +426,13 @@ impl Client {
     }
 
     fn on_answer(&mut self, answer: Answer, net: &mut Network<Message>) {
-        let answer = self.spoil_answer(answer);
+        let answer = match &self.reused {
+            Some(reused) => reused.answer(answer),
+            None => answer,
+        };
         match &answer {
             Answer::Opened { connection, result: Ok(stream) } => {
-                self.connected(*connection, stream.clone(), net);
+                self.connected(*connection, reused::real(stream).to_owned(), net);
             }
             Answer::Connected { connection, result } => {
                 let stream = self.making.remove(connection);
@@ -436,72 +456,6 @@ impl Client {
     fn connected(&mut self, connection: ConnectionId, stream: String, net: &Network<Message>) {
         let known = Connection { stream, in_flight: BTreeSet::new(), last: net.now() };
         self.connections.insert(connection, known);
-    }
-
-    /// With the planted bug: goes on in the stream of the life before, behind the rows of its checkpoint.
-    fn spoil(
-        &mut self,
-        request: Request<Bytes>,
-        net: &mut Network<Message>,
-    ) -> Option<Request<Bytes>> {
-        if self.bug != Some(Bug::ReusedOffset) {
-            return Some(request);
-        }
-        let base = self.old.as_ref().map_or(0, |(_, rows)| *rows);
-        match request {
-            Request::Open { connection, .. } if self.old.is_some() => {
-                let (stream, _) = self.old.clone()?;
-                let result = Ok(format!("{stream}#"));
-                self.connected(connection, stream, net);
-                let opened = Heard::Answer(Answer::Opened { connection, result });
-                net.post(Duration::from_millis(5), Message::Heard(self.address, opened));
-                None
-            }
-            Request::Append { connection, append, offset, body } => {
-                let offset = offset.map(|offset| offset + base);
-                Some(Request::Append { connection, append, offset, body })
-            }
-            Request::Connect { connection, stream } => {
-                let stream = stream.trim_end_matches('#').to_owned();
-                Some(Request::Connect { connection, stream })
-            }
-            Request::Flush { stream, rows } => match stream.strip_suffix('#') {
-                Some(stream) => {
-                    Some(Request::Flush { stream: stream.to_owned(), rows: rows + base })
-                }
-                None => {
-                    if self.connections.is_empty() && self.old.is_none() {
-                        self.old = Some((stream.clone(), rows));
-                    }
-                    Some(Request::Flush { stream, rows })
-                }
-            },
-            Request::Finalize { stream } => {
-                let result = Ok(());
-                let ended = Heard::Answer(Answer::Finalized { stream, result });
-                net.post(Duration::from_millis(5), Message::Heard(self.address, ended));
-                None
-            }
-            other => Some(other),
-        }
-    }
-
-    fn spoil_answer(&mut self, answer: Answer) -> Answer {
-        let Some((old, base)) = self.old.clone() else { return answer };
-        match answer {
-            Answer::Appended { connection, append, result } => {
-                let result = match result {
-                    Ok(offset) => Ok(offset.map(|offset| offset - base)),
-                    Err(failure) if failure.kind == FailureKind::AlreadyExists => Ok(None),
-                    Err(failure) => Err(failure),
-                };
-                Answer::Appended { connection, append, result }
-            }
-            Answer::Flushed { stream, rows, result } if stream == old && rows > base => {
-                Answer::Flushed { stream: format!("{stream}#"), rows: rows - base, result }
-            }
-            other => other,
-        }
     }
 }
 
