@@ -229,12 +229,18 @@ impl WireReader {
     fn spoiled_watermark(&self) -> Timestamp {
         match self.bug {
             Some(Bug::DroppedHold) if self.handed_out > Timestamp::MIN => self.handed_out - SKEW,
-            Some(Bug::WatermarkPastUnacked) => {
+            Some(Bug::WatermarkPastUnacked) if !self.is_held() => {
                 let greatest = self.sockets.lock().greatest;
                 greatest.map_or(Timestamp::MIN, |greatest| greatest - SKEW)
             }
             _ => Timestamp::MIN,
         }
+    }
+
+    /// Whether the watermark waits for messages leased to the life before: to break that is another bug.
+    fn is_held(&self) -> bool {
+        let reason = self.reader.watermark_reason();
+        reason.contains("restored") || reason.contains("readers of all")
     }
 
     fn spoiled_restriction(&self, restriction: PubSubRestriction) -> PubSubRestriction {

@@ -70,13 +70,14 @@ impl Scenario {
         let mut rng = Rng::with_seed(seed ^ 0x0057_1E3D);
         let workers = rng.usize(1..=3);
         let is_late = rng.bool();
-        let messages = rng.u64(30..80);
         // Several readers get a backlog out of order: then it may be late.
-        let may_wait = is_late || workers == 1;
+        let has_backlog = (is_late || workers == 1) && rng.bool();
+        // Where nothing may be late, one that does not fit into a batch: what is left behind must hold the watermark.
+        let messages = if has_backlog && !is_late { rng.u64(120..200) } else { rng.u64(30..80) };
         Self {
             seed,
             messages,
-            backlog: if may_wait && rng.bool() { messages * 2 / 3 } else { 0 },
+            backlog: if has_backlog { messages * 2 / 3 } else { 0 },
             pace: Duration::from_millis(rng.u64(80..350)),
             workers,
             crashes: rng.usize(0..=4),

@@ -127,8 +127,8 @@ impl Subscriber {
         net.post(delay, Message::Call(self.address, call));
     }
 
-    /// Carries what the reader wants done, and hands it what waits. True when the reader was given anything.
-    pub(crate) fn pump(&mut self, net: &mut Network<Message>) -> bool {
+    /// Carries what the reader wants done, and hands it what waits.
+    pub(crate) fn pump(&mut self, net: &mut Network<Message>) {
         for request in self.link.requests() {
             match request {
                 Request::Acknowledge { seq, leases } => self.acknowledge(seq, leases, net),
@@ -142,8 +142,7 @@ impl Subscriber {
             let Some(message) = self.waiting.pop_front() else { break };
             batch.push(message);
         }
-        let has_more = !batch.is_empty();
-        if has_more {
+        if !batch.is_empty() {
             drop(self.link.deliver(batch));
         }
         let returned = std::mem::take(&mut *lock(&self.returned));
@@ -151,7 +150,6 @@ impl Subscriber {
             self.held.retain(|id| !returned.contains(id));
             self.call(net, Call::Release(returned));
         }
-        has_more
     }
 
     fn acknowledge(

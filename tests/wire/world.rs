@@ -226,9 +226,7 @@ impl World {
             self.clients.clear();
         }
         drop(driver);
-        self.subscribers.iter_mut().for_each(|subscriber| {
-            subscriber.pump(&mut self.net);
-        });
+        self.subscribers.iter_mut().for_each(|subscriber| subscriber.pump(&mut self.net));
         self.subscribers.clear();
         self.clients.clear();
         let pause = self.net.delay(Duration::from_secs(1));
@@ -302,9 +300,10 @@ impl World {
         [self.net.next_at(), Some(self.service.next_at())].into_iter().flatten().min()
     }
 
-    /// Everything outside happens that is due, each at its time; true when the job may see something of it.
-    fn exchange(&mut self) -> bool {
-        let mut is_seen = self.pump();
+    /// Everything outside happens that is due, each at its time.
+    fn exchange(&mut self) {
+        self.pump();
+        let mut is_received = false;
         while let Some(at) = self.next_at().filter(|at| *at <= self.clock.now()) {
             self.net.set_now(at);
             if self.service.next_at() <= at {
@@ -312,20 +311,17 @@ impl World {
             } else if let Some(message) = self.net.receive() {
                 self.take(message);
             }
-            is_seen = true;
+            is_received = true;
         }
-        self.net.set_now(self.clock.now());
-        is_seen | self.pump()
+        if is_received {
+            self.pump();
+        }
     }
 
-    fn pump(&mut self) -> bool {
+    fn pump(&mut self) {
         self.net.set_now(self.clock.now());
-        let mut is_seen = false;
-        for subscriber in &mut self.subscribers {
-            is_seen |= subscriber.pump(&mut self.net);
-        }
+        self.subscribers.iter_mut().for_each(|subscriber| subscriber.pump(&mut self.net));
         self.clients.iter_mut().for_each(|client| client.pump(&mut self.net));
-        is_seen
     }
 
     fn take(&mut self, message: Message) {
