@@ -235,7 +235,8 @@ mod tests {
             let faults = DiskFaults { sync_percent: 30, ..DiskFaults::default() };
             let disk = SimDisk::new(seed, faults);
             let store = DirectoryStore::on(disk.clone(), "simulated disk").unwrap();
-            let saved = (1..=3).filter(|epoch| save(&store, manifest(*epoch), &[]).is_ok()).last();
+            let save = |epoch| save(&store, manifest(epoch), &[]).ok().map(|_| epoch);
+            let saved = (1..=3).filter_map(save).max();
             let Some(found) = load_latest(&store).unwrap() else { continue };
             not_durable += u32::from(Some(found.manifest.epoch) != saved);
             disk.set_faults(DiskFaults::default());
