@@ -111,9 +111,29 @@ pub fn save(
         store.put(&name, &sealed)?;
         manifest.parts.push(name);
     }
-    store.put(&manifest_name(epoch), &seal(&coder::encode(&manifest)?))?;
+    put_manifest(store, &manifest)?;
     remove_old(store, epoch);
     Ok(bytes)
+}
+
+/// Makes sure that a checkpoint that was loaded outlasts a crash, before anything is built on it. The life that wrote it may have
+/// failed over its very last sync, so that it can be read and is not durable; and a newer one that was passed over must not
+/// become whole with parts of the one that takes its number.
+///
+/// # Errors
+/// When it is not durable.
+pub fn confirm(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<()> {
+    for name in store.list()? {
+        if epoch_of(&name, "manifest-").is_some_and(|epoch| epoch > manifest.epoch) {
+            store.delete(&name)?;
+        }
+    }
+    // Written anew instead of synced again: a sync that follows a failed one may succeed without having written anything.
+    put_manifest(store, manifest)
+}
+
+fn put_manifest(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<()> {
+    store.put(&manifest_name(manifest.epoch), &seal(&coder::encode(manifest)?))
 }
 
 /// Removes what no kept checkpoint needs. That it fails is no harm: the next one tries again.
@@ -171,7 +191,8 @@ fn load(store: &dyn CheckpointStore, name: &str) -> Result<(Manifest, RestoredSt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::MemoryStore;
+    use crate::checkpoint::{DirectoryStore, MemoryStore};
+    use crate::testing::sim::{DiskFaults, SimDisk};
 
     fn manifest(epoch: Epoch) -> Manifest {
         Manifest::new(epoch, Timestamp::EPOCH, "job", false, &Graph::default())
@@ -205,6 +226,45 @@ mod tests {
         store.delete("part-00000000000000000003-0000").unwrap();
         let error = load_latest(&store).unwrap_err().to_string();
         assert!(error.contains("damaged") && error.contains("no object"), "{error}");
+    }
+
+    #[test]
+    fn a_checkpoint_that_a_life_started_from_survives_a_power_failure() {
+        let mut not_durable = 0;
+        for seed in 0..200 {
+            let faults = DiskFaults { sync_percent: 30, ..DiskFaults::default() };
+            let disk = SimDisk::new(seed, faults);
+            let store = DirectoryStore::on(disk.clone(), "simulated disk").unwrap();
+            let save = |epoch| save(&store, manifest(epoch), &[]).ok().map(|_| epoch);
+            let saved = (1..=3).filter_map(save).max();
+            let Some(found) = load_latest(&store).unwrap() else { continue };
+            not_durable += u32::from(Some(found.manifest.epoch) != saved);
+            disk.set_faults(DiskFaults::default());
+            confirm(&store, &found.manifest).unwrap();
+            disk.crash();
+            let survived = load_latest(&store).unwrap().unwrap();
+            assert_eq!(survived.manifest.epoch, found.manifest.epoch, "seed {seed}");
+        }
+        assert!(
+            not_durable > 10,
+            "only {not_durable} checkpoints were found that nobody had finished"
+        );
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_does_not_become_whole_with_parts_of_another() {
+        let store = MemoryStore::new();
+        for epoch in 1..=2 {
+            save(&store, manifest(epoch), &[part(epoch), part(epoch + 10)]).unwrap();
+        }
+        let first = "part-00000000000000000002-0000";
+        let bytes = store.get(first).unwrap();
+        store.put(first, b"damaged").unwrap();
+        let found = load_latest(&store).unwrap().unwrap();
+        confirm(&store, &found.manifest).unwrap();
+        // The life that goes on dies with one part of its second checkpoint written.
+        store.put(first, &bytes).unwrap();
+        assert_eq!(latest(&store), (1, vec![1, 11]));
     }
 
     #[test]

@@ -13,5 +13,5 @@ mod store;
 pub use directory::DirectoryStore;
 pub use disk::{Disk, DiskLock, OsDisk};
 pub use envelope::{seal, unseal};
-pub use manifest::{Checkpoint, Manifest, load_latest, save};
+pub use manifest::{Checkpoint, Manifest, confirm, load_latest, save};
 pub use store::{CheckpointStore, MemoryStore};

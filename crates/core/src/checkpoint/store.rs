@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// Keeps named objects. An object is there whole or not at all, and durable when `put` returns.
 pub trait CheckpointStore: Send + Sync + fmt::Debug {
-    /// Stores an object under a new name.
+    /// Stores an object, in place of one that has its name.
     ///
     /// # Errors
     /// When it is not durably stored.

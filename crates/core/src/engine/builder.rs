@@ -331,10 +331,9 @@ impl Job {
     }
 
     fn life(&mut self, io: &Io, show: &mut dyn FnMut(&Status)) -> Result<()> {
-        let checkpoint = Coordinator::load(&*self.store, &self.plan.graph)?;
-        if checkpoint.is_none() && self.store.is_durable() {
-            Coordinator::begin(&self.name, &self.plan.graph, &*self.store, self.clock.now())?;
-        }
+        let now = self.clock.now();
+        let checkpoint =
+            Coordinator::load_or_begin(&self.name, &self.plan.graph, &*self.store, now)?;
         let (store, shared, clock) =
             (Arc::clone(&self.store), Arc::clone(&self.shared), Arc::clone(&self.clock));
         let (plan, metrics, name) = (self.plan.clone(), self.metrics.clone(), self.name.clone());

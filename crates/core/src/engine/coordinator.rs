@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, CheckpointStore, Manifest, load_latest, save};
+use crate::checkpoint::{Checkpoint, CheckpointStore, Manifest, confirm, load_latest, save};
 use crate::engine::worker::Standing;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -85,18 +85,27 @@ impl Coordinator {
         Ok(Some(checkpoint))
     }
 
-    /// Notes in a store without checkpoints that a job has begun, before it takes anything from anywhere: checkpoint 0, which is
-    /// empty. Whoever finds it knows that there was a life before, whose leases have to run out.
+    /// The checkpoint to start from, made sure to be durable. A store that has none notes first that the job has begun, before it
+    /// takes anything from anywhere: checkpoint 0, which is empty. Whoever finds it knows that there was a life before, whose
+    /// leases have to run out.
     ///
     /// # Errors
-    /// When it cannot be stored.
-    pub fn begin(
+    /// As [`Coordinator::load`], and when the beginning cannot be stored.
+    pub fn load_or_begin(
         job: &str,
         graph: &Graph,
         store: &dyn CheckpointStore,
         now: Timestamp,
-    ) -> Result<()> {
-        save(store, Manifest::new(0, now, job, false, graph), &[]).map(drop)
+    ) -> Result<Option<Checkpoint>> {
+        let checkpoint = Self::load(store, graph)?;
+        match &checkpoint {
+            Some(checkpoint) => confirm(store, &checkpoint.manifest)?,
+            None if store.is_durable() => {
+                save(store, Manifest::new(0, now, job, false, graph), &[])?;
+            }
+            None => {}
+        }
+        Ok(checkpoint)
     }
 
     fn next_cut(&self, now: Timestamp) -> Timestamp {

@@ -26,7 +26,10 @@ pub struct Round {
 /// Timers and outboxes, which every stage has.
 #[derive(Debug, Default)]
 struct Common {
+    /// The next timer; never one that is due, or a stage that waits for something else would be run for it again and again.
     wake_at: Option<Timestamp>,
+    /// A timer was due and the stage could not take it yet.
+    is_due: bool,
     is_full: bool,
     /// The last barrier has passed: what a timer did now would be part of no checkpoint.
     is_over: bool,
@@ -41,6 +44,10 @@ impl Common {
     ) -> Result<bool> {
         ctx.full = false;
         ctx.wake_at = None;
+        if self.wake_at.is_some_and(|at| at <= ctx.now) {
+            self.wake_at = None;
+            self.is_due = true;
+        }
         if self.is_full {
             let _ = signal(&Signal::Retry, ctx)?;
             self.is_full = ctx.full;
@@ -48,13 +55,9 @@ impl Common {
         Ok(!self.is_full)
     }
 
-    /// The timer that is due, taken.
-    fn take_due(&mut self, now: Timestamp) -> bool {
-        let is_due = self.wake_at.is_some_and(|at| at <= now);
-        if is_due {
-            self.wake_at = None;
-        }
-        is_due && !self.is_over
+    /// Whether a timer is due; taken.
+    fn take_due(&mut self) -> bool {
+        std::mem::take(&mut self.is_due) && !self.is_over
     }
 
     fn end_round(&mut self, ctx: &StageContext) {
@@ -112,7 +115,7 @@ impl InputStage {
         if let Some(signal) = self.pending.take() {
             self.send(signal, ctx, &mut round)?;
         }
-        if self.pending.is_none() && self.common.take_due(ctx.now) {
+        if self.pending.is_none() && self.common.take_due() {
             self.send(Signal::Time, ctx, &mut round)?;
         }
         self.take_messages(budget, ctx, &mut round)?;
@@ -242,7 +245,7 @@ impl SourceStage {
             self.common.is_full = true;
             return Ok(round);
         }
-        if self.task.is_cuttable() && (self.pending_time || self.common.take_due(ctx.now)) {
+        if self.task.is_cuttable() && (self.pending_time || self.common.take_due()) {
             self.pending_time = self.task.signal(&Signal::Time, ctx)? == Progress::Pending;
             round.progress = true;
         }

@@ -28,10 +28,13 @@ pub struct WorkerWaker {
 }
 
 impl WorkerWaker {
-    /// For drivers that step every worker in turn anyway.
+    /// For drivers without threads: sets `flag` when the worker is to be stepped.
     #[must_use]
-    pub fn passive() -> Self {
-        Self { woken: Arc::default(), waker: Waker::none() }
+    pub fn flag(flag: Arc<AtomicBool>) -> Self {
+        Self {
+            woken: Arc::default(),
+            waker: Waker::new(move || flag.store(true, Ordering::Release)),
+        }
     }
 
     fn io_waker(&self) -> Waker {

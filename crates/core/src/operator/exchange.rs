@@ -155,14 +155,20 @@ impl<T: Send + 'static, R: Route<T>> ExchangeOut<T, R> {
     fn end_bundle(&mut self, ctx: &mut StageContext) {
         if ctx.now >= self.flushed_at + LINGER {
             self.flush_all(ctx);
-        } else {
-            // Whoever waits must not wait for the bundle that fills its batch: look again when the time is over.
+        } else if self.targets.iter().any(|target| target.has_more(self.watermark)) {
+            // Whoever waits must not wait for the bundle that fills its batch: look again when the time is over. Where nobody
+            // waits there is no timer: two exchanges of a stage would keep waking it, each with the timer of the other.
             ctx.wake(self.flushed_at + LINGER);
         }
     }
 }
 
 impl<T: Send + 'static> Target<T> {
+    /// Whether elements or a watermark wait to be sent.
+    fn has_more(&self, watermark: Timestamp) -> bool {
+        !self.batch.is_empty() || watermark > self.watermark
+    }
+
     fn flush(&mut self, watermark: Timestamp, ctx: &mut StageContext) {
         if !self.batch.is_empty() {
             let len = self.batch.len();
@@ -230,5 +236,49 @@ impl<T: Send + 'static, R: Route<T>> Push<T> for ExchangeOut<T, R> {
 impl<T, R> fmt::Debug for ExchangeOut<T, R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ExchangeOut").field("targets", &self.targets.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Sent(Arc<Mutex<Vec<Message>>>);
+
+    impl MessageSender for Sent {
+        fn send(&mut self, message: Message) -> bool {
+            self.0.lock().unwrap().push(message);
+            false
+        }
+
+        fn retry(&mut self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn an_exchange_asks_for_a_timer_only_while_something_waits() {
+        let sent = Sent::default();
+        let mut exchange = ExchangeOut::new(Forward, vec![Box::new(sent.clone())]);
+        let start = Timestamp::from_secs(10);
+        let mut ctx = StageContext::new(start);
+        let mut time = |exchange: &mut ExchangeOut<u64, Forward>, now, waits: bool| {
+            if waits {
+                let mut batch = Batch::new();
+                batch.push(now, 1);
+                exchange.push(&mut batch, &mut ctx).unwrap();
+            }
+            (ctx.now, ctx.wake_at) = (now, None);
+            let _ = exchange.signal(&Signal::Time, &mut ctx).unwrap();
+            ctx.wake_at
+        };
+        assert_eq!(time(&mut exchange, start, true), None, "sent at once");
+        let soon = start + LINGER / 2;
+        assert_eq!(time(&mut exchange, soon, false), None, "nothing waits");
+        assert_eq!(time(&mut exchange, soon, true), Some(start + LINGER));
+        assert_eq!(time(&mut exchange, start + LINGER, false), None, "sent");
+        assert_eq!(sent.0.lock().unwrap().len(), 2);
     }
 }

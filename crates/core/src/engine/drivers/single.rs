@@ -3,6 +3,7 @@
 //! Time moves only when nobody can do anything: then it jumps to the next timer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
 
@@ -49,6 +50,8 @@ pub struct SingleDriver {
     metrics: Vec<StepMetrics>,
     tracker: StatusTracker,
     idle: Vec<bool>,
+    /// Set by what wakes a parked worker in production: a queue, a connector.
+    stirred: Vec<Arc<AtomicBool>>,
     wakes: Vec<Option<Timestamp>>,
     /// When something outside happens next.
     outside_at: Option<Timestamp>,
@@ -78,10 +81,12 @@ impl SingleDriver {
         clock: ManualClock,
     ) -> Result<Self> {
         let now = clock.now();
-        let checkpoint = Coordinator::load(store, &graph)?;
+        let checkpoint = Coordinator::load_or_begin(&options.job, &graph, store, now)?;
         let plan = Plan::new(graph.clone(), options.workers);
         let metrics = metrics(&plan);
-        let wakers: Vec<_> = (0..options.workers).map(|_| WorkerWaker::passive()).collect();
+        let stirred: Vec<Arc<AtomicBool>> = (0..options.workers).map(|_| Arc::default()).collect();
+        let wakers: Vec<_> =
+            stirred.iter().map(|flag| WorkerWaker::flag(Arc::clone(flag))).collect();
         let state = checkpoint.as_ref().map(|checkpoint| &checkpoint.state);
         let mut workers = build_workers(&plan, &metrics, &wakers, &Io::none(), state)?;
         let epoch = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.manifest.epoch);
@@ -105,6 +110,7 @@ impl SingleDriver {
             metrics,
             tracker: StatusTracker::new(options.job.clone(), count, now),
             idle: vec![false; count],
+            stirred,
             wakes: vec![None; count],
             outside_at: None,
             trace: 0,
@@ -115,6 +121,9 @@ impl SingleDriver {
     ///
     /// # Errors
     /// What a step failed with, or a checkpoint that cannot be stored: the life is over then.
+    ///
+    /// # Panics
+    /// When a worker can do nothing and sets a timer that is due: a thread would be busy with it.
     pub fn step(&mut self, store: &dyn CheckpointStore) -> Result<Outcome> {
         if self.coordinator.is_over() {
             return Ok(Outcome::Finished);
@@ -123,27 +132,36 @@ impl SingleDriver {
         if let Some(order) = self.coordinator.tick(now) {
             self.give(order)?;
         }
-        if self.idle.iter().all(|idle| *idle) {
-            return Ok(self.jump());
-        }
-        let index = self.rng.usize(0..self.workers.len());
+        self.wake_stirred();
+        let Some(index) = self.choose() else { return Ok(self.jump()) };
         let budget = self.rng.usize(1..=BUDGET_MAX);
         let worker = &mut self.workers[index];
         let report = worker.step(now, budget)?;
+        let is_sound = report.progress || report.wake_at.is_none_or(|at| at > now);
+        assert!(is_sound, "worker {index} can do nothing and wants to be stepped at once");
         self.trace = trace(self.trace, &(index, budget, now, report.progress, report.wake_at));
         self.coordinator.on_standing(index, worker.standing());
         self.wakes[index] = report.wake_at;
         self.idle[index] = !report.progress;
-        if report.progress {
-            // What moved may be input of anybody.
-            self.idle.fill(false);
-        }
         if let Some((_, part)) = report.passed
             && let Some(order) = self.coordinator.on_passed(index, part, store, now)?
         {
             self.give(order)?;
         }
         Ok(Outcome::Running)
+    }
+
+    /// Whoever was woken steps again, as a parked thread does.
+    fn wake_stirred(&mut self) {
+        for (idle, stirred) in self.idle.iter_mut().zip(&self.stirred) {
+            *idle &= !stirred.swap(false, Ordering::AcqRel);
+        }
+    }
+
+    /// One of the workers that may have something to do.
+    fn choose(&mut self) -> Option<usize> {
+        let ready: Vec<_> = (0..self.idle.len()).filter(|index| !self.idle[*index]).collect();
+        (!ready.is_empty()).then(|| ready[self.rng.usize(0..ready.len())])
     }
 
     fn give(&mut self, order: Order) -> Result<()> {
@@ -159,13 +177,18 @@ impl SingleDriver {
 
     /// All are idle: time jumps to the next timer.
     fn jump(&mut self) -> Outcome {
-        let timers = self.wakes.iter().flatten().copied().chain([self.coordinator.next_at()]);
-        let next = timers.chain(self.outside_at).min().unwrap_or(Timestamp::MAX);
+        let now = self.clock.now();
+        // A checkpoint that is due and cannot begin yet begins with an event.
+        let cut_at = Some(self.coordinator.next_at()).filter(|at| *at > now);
+        let timers = self.wakes.iter().copied().chain([cut_at, self.outside_at]);
+        let next = timers.flatten().min().unwrap_or(Timestamp::MAX);
         if next >= Timestamp::MAX {
             return Outcome::Stuck;
         }
         self.clock.advance_to(next);
-        self.idle.fill(false);
+        for (idle, wake) in self.idle.iter_mut().zip(&self.wakes) {
+            *idle = wake.is_none_or(|at| at > next);
+        }
         Outcome::Running
     }
 
