@@ -31,6 +31,9 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 /// Default number of restarts after failures, where checkpoints make a restart possible.
 const RESTARTS: u64 = 3;
 
+/// A life this long was a healthy one: what ends it is counted anew, or a job of many months would end of one mishap a month.
+const HEALTHY_LIFE: Duration = Duration::from_secs(600);
+
 /// Wait before the first restart; it doubles with each further one.
 const RESTART_BACKOFF: Duration = Duration::from_millis(200);
 
@@ -135,8 +138,8 @@ impl Engine {
         self
     }
 
-    /// How often a failed job is restarted from its latest checkpoint; default 3. Errors that would come again,
-    /// such as a graph that cannot run, are never retried.
+    /// How often in a row a failed job is restarted from its latest checkpoint; default 3. Where it ran for ten minutes in between, a
+    /// new row begins. Errors that would come again, such as a graph that cannot run, are never retried.
     #[must_use]
     pub fn restarts(mut self, restarts: u64) -> Self {
         self.restarts = restarts;
@@ -309,15 +312,21 @@ impl Job {
 
     /// Runs life after life until the job ends, or fails once too often.
     fn lives(&mut self, io: &Io, show: &mut dyn FnMut(&Status)) -> Result<()> {
+        let mut in_a_row = 0;
         loop {
+            let began = self.clock.now();
             let error = match self.life(io, show) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             let stopping = self.shared.stop_request().is_some();
-            if !error.is_retryable() || stopping || self.restarts >= self.engine.restarts {
+            if self.clock.now().since(began) >= HEALTHY_LIFE {
+                in_a_row = 0;
+            }
+            if !error.is_retryable() || stopping || in_a_row >= self.engine.restarts {
                 return Err(error);
             }
+            in_a_row += 1;
             self.restarts += 1;
             let error_chain = error.chain().join(": ");
             tracing::warn!(
@@ -325,7 +334,7 @@ impl Job {
                 attempt = self.restarts,
                 "restarting from the latest checkpoint"
             );
-            let doubled = u32::try_from(self.restarts - 1).unwrap_or(u32::MAX).min(6);
+            let doubled = u32::try_from(in_a_row - 1).unwrap_or(u32::MAX).min(6);
             std::thread::park_timeout(RESTART_BACKOFF * 2_u32.pow(doubled));
         }
     }

@@ -13,5 +13,7 @@ mod exit;
 mod flights;
 mod kill;
 mod moment;
+mod outage;
 mod program;
 mod scene;
+mod server;
