@@ -12,6 +12,7 @@ mod exit;
 #[path = "../../../../tests/it/scheduled_ingest/flights.rs"]
 mod flights;
 mod kill;
+mod load;
 mod moment;
 mod outage;
 mod program;

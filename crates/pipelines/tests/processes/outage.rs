@@ -12,16 +12,16 @@ use super::program::{PATIENCE, until};
 use super::scene::{Pipeline, Scene, config};
 
 /// Length of a usual outage.
-const SECONDS: u64 = 5;
+const SECONDS: u64 = 4;
 /// Flights are published in portions of this size, one every so often: a few times what an outage lets through.
 const PORTION: usize = 20;
 const EVERY: Duration = Duration::from_millis(100);
 /// Messages that the job may hold, for all its readers together: what is published in two seconds.
 const OUTSTANDING: u64 = 400;
 /// Messages after which the process has the memory that it needs for this load.
-const WARM: u64 = 1_500;
+const WARM: u64 = 600;
 /// How many portions its memory is then watched for before the outage.
-const STEADY: usize = 20;
+const STEADY: usize = 15;
 /// The memory that an outage may cost, as a multiple of that before.
 const MEMORY: f64 = 1.2;
 

@@ -18,7 +18,7 @@ use super::program::{Program, get, request, until};
 use super::server::Server;
 
 const TOPIC: &str = "projects/demo/topics/flights";
-const SUBSCRIPTION: &str = "projects/demo/subscriptions/flights";
+pub(super) const SUBSCRIPTION: &str = "projects/demo/subscriptions/flights";
 /// The least there is: so long a message is with a process that was killed.
 const LEASE_SECONDS: u64 = 10;
 
@@ -168,13 +168,19 @@ impl Scene {
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<TextRow> {
-        self.read(&"demo.departures.dead_letters".parse().unwrap()).await
+        self.read(&dead_letters()).await
     }
 
     async fn read(&self, table: &TableReference) -> Vec<TextRow> {
+        self.query(&format!("SELECT * FROM {}", table.sql())).await
+    }
+
+    /// The answer to a query.
+    pub(super) async fn query(&self, sql: &str) -> Vec<TextRow> {
         let connection = Connection::local(&self.bigquery().endpoint);
-        let client = QueryClient::connect(&connection, table.project()).await.unwrap();
-        let rows = match client.query(format!("SELECT * FROM {}", table.sql())).rows().await {
+        let project = self.config.tables.rows.project();
+        let client = QueryClient::connect(&connection, project).await.unwrap();
+        let rows = match client.query(sql).rows().await {
             // A table is made with its first row.
             Err(error) if error.is_not_found() => Vec::new(),
             answered => answered.unwrap(),
@@ -203,6 +209,10 @@ impl Drop for Scene {
             eprintln!("everything is kept in {}", self.directory.path().display());
         }
     }
+}
+
+pub(super) fn dead_letters() -> TableReference {
+    "demo.departures.dead_letters".parse().unwrap()
 }
 
 /// What comes later than it may does not count: a message that is late by the fault of a crash shows in the tables.
