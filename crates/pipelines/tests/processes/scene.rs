@@ -30,6 +30,8 @@ pub(super) struct Scene {
     pub(super) directory: TempDir,
     pub(super) flights: Flights,
     pub(super) config: ScheduledIngestConfig,
+    /// What the pipelines' processes are told besides where the servers are.
+    pub(super) variables: Vec<(String, String)>,
     publisher: PubSubPublisher,
     published: usize,
     started: usize,
@@ -60,7 +62,17 @@ impl Scene {
         let publisher = PubSubPublisher::connect(TOPIC, &connection).await.unwrap();
         let text = serde_json::to_string(&config).unwrap();
         std::fs::write(directory.path().join("config.json"), text).unwrap();
-        Self { local, apart: None, directory, flights, config, publisher, published: 0, started: 0 }
+        Self {
+            local,
+            apart: None,
+            directory,
+            flights,
+            config,
+            variables: Vec::new(),
+            publisher,
+            published: 0,
+            started: 0,
+        }
     }
 
     /// The same, with BigQuery in a process of its own.
@@ -88,10 +100,11 @@ impl Scene {
         let config = config.to_str().unwrap();
         let arguments = ["scheduled-ingest", "--config", config, "--status-port", "0"];
         let arguments = [&arguments[..], &["--workers", "2"], more].concat();
-        let variables = [
+        let servers = [
             ("BIGQUERY_EMULATOR_HOST".to_owned(), self.bigquery().endpoint.clone()),
             ("PUBSUB_EMULATOR_HOST".to_owned(), self.local.pubsub.clone()),
         ];
+        let variables = [&servers[..], &self.variables].concat();
         let program = Program::start(&arguments, &variables, &errors);
         Pipeline { program, status: None }
     }
