@@ -105,6 +105,7 @@ impl Flights {
     }
 
     /// Sets a column of every line.
+    #[allow(dead_code, reason = "the tests of processes use it")]
     pub(super) fn put(&mut self, column: &str, text: &str) {
         let column = self.column(column);
         self.lines.iter_mut().for_each(|line| text.clone_into(&mut line[column]));

@@ -4,7 +4,7 @@
 //! `MILLSTREAM_ROUNDS` how often the large ones come.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 use millstream::Timestamp;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::flights::{Flights, TextRow, assert_rows};
 use super::kill::{number, seed};
-use super::program::until;
+use super::program::{now, until};
 use super::scene::{Pipeline, SUBSCRIPTION, Scene, config, dead_letters};
 
 const MEGABYTE: u64 = 1_000_000;
@@ -194,7 +194,7 @@ async fn are_counted(keys: Keys) {
     let mut scene = Scene::open_with(Flights::january().first(0), tiny_config()).await;
     let mut pipeline = scene.start(&["--drain"]);
     let mut expected = Totals::new();
-    let since = Instant::now();
+    let since = now();
     for begin in (0..count).step_by(1_000) {
         let numbers = begin..count.min(begin + 1_000);
         let messages: Vec<_> = numbers.map(|number| keys.message(number, &mut random)).collect();
@@ -204,14 +204,14 @@ async fn are_counted(keys: Keys) {
         }
         scene.publish_messages(messages.iter().map(Tiny::message).collect()).await;
     }
-    let published = since.elapsed().as_secs_f64();
+    let published = now().since(since).as_secs_f64();
     // However many there are: patience is for a part of them.
     while scene.subscription("unacked") > MESSAGES {
         let next = scene.subscription("unacked") - MESSAGES;
         until("more acknowledgements", || scene.subscription("unacked") <= next).await;
     }
     scene.all_acknowledged(&mut pipeline).await;
-    let seconds = since.elapsed().as_secs_f64();
+    let seconds = now().since(since).as_secs_f64();
     eprintln!("{count} messages published in {published:.1} s, through after {seconds:.1} s");
     assert_eq!(pipeline.late(), 0);
     assert_resident(&pipeline, EMPTY + OUTSTANDING * TINY_BYTES + count * REMEMBERED_BYTES);

@@ -2,13 +2,13 @@
 //!
 //! `MILLSTREAM_OUTAGE_SECONDS` is how long (a minute: `MILLSTREAM_OUTAGE_SECONDS=60 cargo test --test processes outage -- --nocapture`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::flights::{Flights, assert_panes, assert_rows};
 use super::kill::{number, seed};
-use super::program::{PATIENCE, until};
+use super::program::{PATIENCE, now, until};
 use super::scene::{Pipeline, Scene, config};
 
 /// Length of a usual outage.
@@ -90,12 +90,12 @@ impl Seen {
     ) -> Self {
         let mut seen = Self::default();
         let mut ticks = tokio::time::interval(EVERY);
-        let since = Instant::now();
+        let since = now();
         while goes_on(scene) {
             ticks.tick().await;
             scene.publish(PORTION).await;
             assert!(!pipeline.program.has_ended(), "it is over: {}", pipeline.program.errors());
-            assert!(since.elapsed() < PATIENCE * 2, "{}", pipeline.program.errors());
+            assert!(now().since(since) < PATIENCE * 2, "{}", pipeline.program.errors());
             let resident = pipeline.program.resident("VmRSS").unwrap_or(0);
             seen.resident = seen.resident.max(resident);
             seen.outstanding = seen.outstanding.max(scene.subscription("outstanding"));
@@ -141,10 +141,10 @@ async fn is_borne(outage: Outage) {
     let acknowledged = scene.subscription("acknowledged");
     let refused = outage.end(&mut scene);
 
-    let ended = Instant::now();
+    let ended = now();
     let is_away = |scene: &Scene| scene.subscription("acknowledged") == acknowledged;
     let mut after = Seen::publishing(&mut scene, &mut pipeline, is_away).await;
-    let back = ended.elapsed();
+    let back = now().since(ended);
     let is_behind = |scene: &Scene| scene.subscription("undelivered") > OUTSTANDING;
     let later = Seen::publishing(&mut scene, &mut pipeline, is_behind).await;
     after.resident = after.resident.max(later.resident);
@@ -157,7 +157,7 @@ async fn is_borne(outage: Outage) {
         megabytes(after.resident),
         during.outstanding,
         back.as_secs_f64(),
-        ended.elapsed().as_secs_f64(),
+        now().since(ended).as_secs_f64(),
     );
     assert!(undelivered > 0, "the job took everything");
     assert!(during.outstanding <= OUTSTANDING, "{during:?}");

@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use millstream::Timestamp;
+use millstream::time::{Clock as _, SystemClock};
 use serde_json::Value;
 
 /// Nothing here takes long; a hang must not take a build machine with it.
@@ -116,6 +118,11 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What time it is.
+pub(super) fn now() -> Timestamp {
+    SystemClock::new().now()
 }
 
 /// The JSON at an address such as `http://127.0.0.1:8080/status`.
