@@ -141,7 +141,7 @@ fn every_problem_of_a_configuration_is_reported_at_once() {
     ] {
         assert!(error.problems().iter().any(|problem| problem.contains(part)), "{part}: {error}");
     }
-    assert_eq!(error.problems().len(), 12, "{error}");
+    assert_eq!(error.problems().len(), 13, "{error}");
 }
 
 #[test]
