@@ -29,6 +29,27 @@ pub enum Code {
 }
 
 impl Code {
+    /// All there are.
+    pub const ALL: [Self; 11] = [
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::FailedPrecondition,
+        Self::Aborted,
+        Self::OutOfRange,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// The code of this name, such as `NOT_FOUND`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// Name in JSON errors, such as `NOT_FOUND`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -104,6 +104,13 @@ impl Flights {
         Self { columns: self.columns.clone(), lines }
     }
 
+    /// Sets a column of every line.
+    #[allow(dead_code, reason = "the tests of processes use it")]
+    pub(super) fn put(&mut self, column: &str, text: &str) {
+        let column = self.column(column);
+        self.lines.iter_mut().for_each(|line| text.clone_into(&mut line[column]));
+    }
+
     /// The lines from `start` on that are before `end`.
     pub(super) fn part(&self, range: std::ops::Range<usize>) -> Self {
         Self { columns: self.columns.clone(), lines: self.lines[range].to_vec() }

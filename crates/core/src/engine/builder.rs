@@ -15,6 +15,7 @@ use crate::engine::drivers::threads::{Life, Waiting, run_life};
 use crate::engine::job::{JobControl, JobHandle, JobShared, StopMode};
 use crate::engine::plan::Plan;
 use crate::engine::report::Report;
+use crate::engine::restarts::Restarts;
 use crate::engine::wiring::metrics;
 use crate::error::{Error, Result};
 use crate::io::Io;
@@ -30,9 +31,6 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Default number of restarts after failures, where checkpoints make a restart possible.
 const RESTARTS: u64 = 3;
-
-/// Wait before the first restart; it doubles with each further one.
-const RESTART_BACKOFF: Duration = Duration::from_millis(200);
 
 /// Threads for asynchronous I/O beside the workers.
 const IO_THREADS: usize = 2;
@@ -135,8 +133,8 @@ impl Engine {
         self
     }
 
-    /// How often a failed job is restarted from its latest checkpoint; default 3. Errors that would come again,
-    /// such as a graph that cannot run, are never retried.
+    /// How often in a row a failed job is restarted from its latest checkpoint; default 3. Where it ran for ten minutes in between, a
+    /// new row begins. Errors that would come again, such as a graph that cannot run, are never retried.
     #[must_use]
     pub fn restarts(mut self, restarts: u64) -> Self {
         self.restarts = restarts;
@@ -213,7 +211,7 @@ impl Engine {
             clock,
             shared: Arc::clone(&shared),
             tracker,
-            restarts: 0,
+            restarts: Restarts::new(self.restarts),
         };
         let control = JobControl::new(shared);
         let (handle, runtime) = job.io()?;
@@ -260,7 +258,7 @@ struct Job {
     clock: Arc<dyn Clock>,
     shared: Arc<JobShared>,
     tracker: StatusTracker,
-    restarts: u64,
+    restarts: Restarts,
 }
 
 impl Job {
@@ -310,23 +308,25 @@ impl Job {
     /// Runs life after life until the job ends, or fails once too often.
     fn lives(&mut self, io: &Io, show: &mut dyn FnMut(&Status)) -> Result<()> {
         loop {
+            let began = self.clock.now();
             let error = match self.life(io, show) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             let stopping = self.shared.stop_request().is_some();
-            if !error.is_retryable() || stopping || self.restarts >= self.engine.restarts {
+            if !error.is_retryable() || stopping {
                 return Err(error);
             }
-            self.restarts += 1;
+            let Some(wait) = self.restarts.next(self.clock.now().since(began)) else {
+                return Err(error);
+            };
             let error_chain = error.chain().join(": ");
             tracing::warn!(
                 error = error_chain,
-                attempt = self.restarts,
+                attempt = self.restarts.all(),
                 "restarting from the latest checkpoint"
             );
-            let doubled = u32::try_from(self.restarts - 1).unwrap_or(u32::MAX).min(6);
-            std::thread::park_timeout(RESTART_BACKOFF * 2_u32.pow(doubled));
+            std::thread::park_timeout(wait);
         }
     }
 
@@ -363,7 +363,7 @@ impl Job {
         waiting: &[Waiting],
     ) -> Status {
         let mut status = self.tracker.status(self.clock.now(), state, &self.metrics);
-        status.restarts = self.restarts;
+        status.restarts = self.restarts.all();
         status.checkpoint = checkpoint.clone();
         for (path, backlog, reason) in waiting {
             if let Some(step) = status.steps.iter_mut().find(|step| *step.path == **path) {

@@ -11,6 +11,7 @@ pub mod job;
 pub mod mailbox;
 pub mod plan;
 pub mod report;
+mod restarts;
 pub mod stage;
 pub mod wiring;
 pub mod worker;

@@ -60,7 +60,7 @@ impl Clients {
         }
         let write = write.build().await;
         let write = write.map_err(|cause| connect_error(resolved.client_error(cause)))?;
-        let admin = TableAdmin::connect_resolved(&resolved).await?;
+        let admin = TableAdmin::connect_without_retries(&resolved).await?;
         Ok(Connected { write: Arc::new(write), admin })
     }
 }

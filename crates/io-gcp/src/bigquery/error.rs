@@ -5,6 +5,8 @@
 
 use millstream::BoxError;
 
+use super::failure::of_call;
+
 /// The result of this module's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -135,7 +137,13 @@ impl Error {
     /// Whether BigQuery could not be reached or was too busy: asking again may help.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Query { kind: QueryFailure::Unavailable, .. })
+        match self {
+            Self::Query { kind, .. } => *kind == QueryFailure::Unavailable,
+            Self::Table { source, .. } => source
+                .downcast_ref::<google_cloud_gax::error::Error>()
+                .is_some_and(|cause| of_call(cause).kind.is_retryable()),
+            _ => false,
+        }
     }
 
     /// Whether the caller may not do this.

@@ -57,7 +57,10 @@ pub(super) fn of_opening(error: &WriterBuilderError) -> Failure {
 /// What a failed call means.
 pub(super) fn of_call(error: &GoogleError) -> Failure {
     if let Some(status) = error.status() {
-        return of_status(status);
+        return of_answer(error.http_status_code(), status);
+    }
+    if error.is_exhausted() {
+        return of_exhausted(error);
     }
     let message = millstream::error::reason_chain(error).join(": ");
     let is_lost = error.is_timeout() || error.is_io() || error.is_connect() || error.is_transport();
@@ -72,6 +75,33 @@ pub(super) fn of_call(error: &GoogleError) -> Failure {
         _ => FailureKind::Other,
     };
     Failure::new(kind, message)
+}
+
+/// The client has tried again by itself until it gave up: what it tried against is what counts.
+fn of_exhausted(error: &GoogleError) -> Failure {
+    let cause = std::error::Error::source(error);
+    match cause.and_then(|cause| cause.downcast_ref::<GoogleError>()) {
+        Some(cause) => of_call(cause),
+        None => Failure::new(FailureKind::Unavailable, error.to_string()),
+    }
+}
+
+/// What an answer means: of a call over REST, where quotas answer 403 like permissions, or over gRPC.
+fn of_answer(http: Option<u16>, status: &Status) -> Failure {
+    match http {
+        Some(429) => Failure::new(FailureKind::Throttled, &status.message),
+        Some(403) if is_rate(&status.message) => {
+            Failure::new(FailureKind::Throttled, &status.message)
+        }
+        Some(500 | 502 | 503 | 504) => Failure::new(FailureKind::Unavailable, &status.message),
+        _ => of_status(status),
+    }
+}
+
+/// Whether a refusal is about how much is asked and not about who asks.
+pub(super) fn is_rate(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("quota exceeded") || message.contains("rate limit")
 }
 
 fn of_status(status: &Status) -> Failure {
@@ -121,6 +151,35 @@ mod tests {
         assert_eq!(kind(Code::FailedPrecondition, "x"), FailureKind::Other);
         assert_eq!(kind(Code::Internal, "x"), FailureKind::Unavailable);
         assert_eq!(kind(Code::PermissionDenied, "x"), FailureKind::Denied);
+    }
+
+    #[test]
+    fn a_client_that_gave_up_met_what_it_met_last() {
+        let status = Status::default().set_code(Code::ResourceExhausted).set_message("slower");
+        let last = [
+            (GoogleError::connect("refused"), FailureKind::ConnectionLost),
+            (GoogleError::service(status), FailureKind::Throttled),
+            (GoogleError::exhausted(GoogleError::io("reset")), FailureKind::ConnectionLost),
+        ];
+        for (cause, expected) in last {
+            assert_eq!(of_call(&GoogleError::exhausted(cause)).kind, expected);
+        }
+        assert_eq!(of_call(&GoogleError::exhausted("slow")).kind, FailureKind::Unavailable);
+    }
+
+    #[test]
+    fn over_rest_a_quota_is_no_matter_of_permission() {
+        let kind = |http: u16, code: Code, message: &str| {
+            let status = Status::default().set_code(code).set_message(message);
+            let headers = Some(Default::default());
+            of_call(&GoogleError::service_with_http_metadata(status, Some(http), headers)).kind
+        };
+        let exceeded = "Exceeded rate limits: too many table update operations";
+        assert_eq!(kind(403, Code::PermissionDenied, exceeded), FailureKind::Throttled);
+        assert_eq!(kind(403, Code::PermissionDenied, "Access Denied"), FailureKind::Denied);
+        assert_eq!(kind(429, Code::Unknown, "x"), FailureKind::Throttled);
+        assert_eq!(kind(503, Code::Unknown, "x"), FailureKind::Unavailable);
+        assert_eq!(kind(404, Code::NotFound, "x"), FailureKind::NotFound);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use super::setup::Table;
 pub(super) enum Reply {
     /// The table is there.
     Ready(Table),
+    /// The table could not be looked up or created; it is tried again.
+    Retrying,
     /// The table cannot be used.
     Failed(Error),
     /// A request was answered.

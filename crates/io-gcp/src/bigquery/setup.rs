@@ -60,6 +60,7 @@ impl Setup {
                 Err(self.missing("and is not to be created"))
             }
             (Ok(None), Some(schema)) => self.create(admin, schema).await,
+            (Err(cause), _) if cause.is_unavailable() => Err(cause),
             // Not every writer may look, and a column of another type need not concern the rows: the appends will tell.
             (Err(cause), Some(schema))
                 if self.create == CreatePolicy::Never || matches!(cause, Error::Schema { .. }) =>

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -15,11 +16,12 @@ use google_cloud_bigquery::model::{ArrowRecordBatch, ArrowSchema};
 use google_cloud_bigquery::write::format::Arrow;
 use google_cloud_bigquery::write::stream_type::BufferedStream;
 use google_cloud_bigquery::write::{BufferedWriter, DefaultWriter};
+use google_cloud_gax::error::Error as GoogleError;
 use google_cloud_gax::retry_policy::NeverRetry;
 use rustc_hash::FxHashMap;
 
 use super::clients::{Clients, Pace};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::failure;
 use super::link::{Reply, WriterLink};
 use super::protocol::{Answer, ConnectionId, Failure, FailureKind, Request, StreamKind};
@@ -54,6 +56,26 @@ impl From<Answer> for Finished {
     }
 }
 
+/// How long a call may take here: the client tries some again by itself, at growing intervals, and what is called anew is there sooner
+/// when a service comes back. The machine waits longer, as streams take turns to be opened.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest pause before the table is looked for again, before jitter.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+fn no_answer(start: &ShellSetup) -> Error {
+    let source = Box::new(GoogleError::timeout("no answer in time"));
+    Error::Table { action: "look up", table: start.setup.table.to_string(), source }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(PAUSE_MAX)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
 type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>;
 
 struct Shell {
@@ -71,8 +93,9 @@ struct Shell {
 /// Runs until the writer is dropped.
 pub(super) async fn run(start: ShellSetup) {
     let (reply, shell) = match Shell::start(&start).await {
-        Ok((table, shell)) => (Reply::Ready(table), Some(shell)),
-        Err(cause) => (Reply::Failed(cause), None),
+        Some(Ok((table, shell))) => (Reply::Ready(table), Some(shell)),
+        Some(Err(cause)) => (Reply::Failed(cause), None),
+        None => return,
     };
     let mut link = start.link;
     if link.replies.send(reply).await.is_err() {
@@ -102,9 +125,34 @@ pub(super) async fn run(start: ShellSetup) {
 }
 
 impl Shell {
-    async fn start(start: &ShellSetup) -> Result<(Table, Self)> {
+    /// Connects and finds the table, however long that takes; `None` when nobody waits for it any more.
+    async fn start(start: &ShellSetup) -> Option<Result<(Table, Self)>> {
+        let mut pauses = pauses();
+        loop {
+            let cause = match Self::try_start(start).await {
+                Err(cause) if cause.is_unavailable() => cause,
+                done => return Some(done),
+            };
+            let pause = pauses.next().unwrap_or(PAUSE_MAX);
+            let reason = millstream::error::reason_chain(&cause).join(": ");
+            tracing::warn!(reason, ?pause, "the table cannot be reached; trying again");
+            // A writer that is behind with its replies misses only a count.
+            let _ = start.link.replies.try_send(Reply::Retrying);
+            start.link.waker.wake();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = start.link.replies.closed() => return None,
+            }
+        }
+    }
+
+    async fn try_start(start: &ShellSetup) -> Result<(Table, Self)> {
         let connected = start.clients.get().await?;
-        let table = start.setup.clone().run(&connected.admin).await?;
+        let setup = start.setup.clone().run(&connected.admin);
+        let table = match tokio::time::timeout(CALL_TIMEOUT, setup).await {
+            Ok(done) => done?,
+            Err(_) => return Err(no_answer(start)),
+        };
         let shell = Self {
             client: Arc::clone(&connected.write),
             pace: start.clients.pace.clone(),
@@ -278,7 +326,7 @@ impl Shell {
         F: Future<Output = Result<T, Failure>> + Send,
         T: Send,
     {
-        let timeout = self.control_timeout;
+        let timeout = self.control_timeout.min(CALL_TIMEOUT);
         async move {
             let late = || Failure::new(FailureKind::Unavailable, "no answer in time");
             tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| Err(late()))

@@ -204,7 +204,8 @@ impl BigQuerySink {
         self
     }
 
-    /// How long to go on trying without a success before the job fails and restarts; 10 min by default.
+    /// How long to go on trying without a success before the job fails and restarts; without end by default, for an outage is
+    /// nothing that a restart mends.
     #[must_use]
     pub const fn give_up_after(mut self, patience: Duration) -> Self {
         self.protocol.give_up_after = patience;

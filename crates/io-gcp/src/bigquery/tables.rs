@@ -1,9 +1,11 @@
 //! [`TableAdmin`]: looks tables up and creates them with their datasets, over Google's own client.
 
+use google_cloud_bigquery_v2::builder::{dataset_service, table_service};
 use google_cloud_bigquery_v2::client::{DatasetService, TableService};
 use google_cloud_bigquery_v2::model;
 use google_cloud_gax::error::Error as GoogleError;
 use google_cloud_gax::error::rpc::Code;
+use google_cloud_gax::retry_policy::NeverRetry;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result, is_not_found};
@@ -38,12 +40,25 @@ impl TableAdmin {
     /// [`Error::Connect`] when the endpoint or the credentials cannot be used.
     pub async fn connect(connection: &Connection) -> Result<Self> {
         let resolved = connection.resolve(Service::BigQuery).map_err(connect_error)?;
-        Self::connect_resolved(&resolved).await
+        let tables = TableService::builder().with_credentials(resolved.credentials());
+        let datasets = DatasetService::builder().with_credentials(resolved.credentials());
+        Self::build(&resolved, tables, datasets).await
     }
 
-    pub(super) async fn connect_resolved(resolved: &Resolved) -> Result<Self> {
-        let mut tables = TableService::builder().with_credentials(resolved.credentials());
-        let mut datasets = DatasetService::builder().with_credentials(resolved.credentials());
+    /// Connects; calls are not tried again by the client itself, so that the caller can say when and count.
+    pub(super) async fn connect_without_retries(resolved: &Resolved) -> Result<Self> {
+        let tables = TableService::builder().with_credentials(resolved.credentials());
+        let datasets = DatasetService::builder().with_credentials(resolved.credentials());
+        let (tables, datasets) =
+            (tables.with_retry_policy(NeverRetry), datasets.with_retry_policy(NeverRetry));
+        Self::build(resolved, tables, datasets).await
+    }
+
+    async fn build(
+        resolved: &Resolved,
+        mut tables: table_service::ClientBuilder,
+        mut datasets: dataset_service::ClientBuilder,
+    ) -> Result<Self> {
         if let Some(endpoint) = resolved.endpoint() {
             tables = tables.with_endpoint(endpoint);
             datasets = datasets.with_endpoint(endpoint);

@@ -88,11 +88,20 @@ pub struct BigQueryWriter<T> {
     /// Requests that the queue had no room for.
     unsent: VecDeque<Request<Bytes>>,
     bytes_written: u64,
+    /// How often the table was looked for again.
+    setup_retries: u64,
 }
 
 impl<T: Data> BigQueryWriter<T> {
     pub(super) const fn new(setup: WriterSetup) -> Self {
-        Self { setup, open: None, early: Vec::new(), unsent: VecDeque::new(), bytes_written: 0 }
+        Self {
+            setup,
+            open: None,
+            early: Vec::new(),
+            unsent: VecDeque::new(),
+            bytes_written: 0,
+            setup_retries: 0,
+        }
     }
 
     /// Takes answers, sends what is due.
@@ -100,6 +109,7 @@ impl<T: Data> BigQueryWriter<T> {
         loop {
             match self.setup.replies.try_recv() {
                 Ok(Reply::Ready(table)) => self.begin(table)?,
+                Ok(Reply::Retrying) => self.setup_retries += 1,
                 Ok(Reply::Failed(cause)) => return Err(cause),
                 Ok(Reply::Answer(answer)) => {
                     if let Some(open) = &mut self.open {
@@ -409,6 +419,6 @@ impl<T: Data> SinkWriter<T> for BigQueryWriter<T> {
     }
 
     fn retries(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.protocol.retries())
+        self.setup_retries + self.open.as_ref().map_or(0, |open| open.protocol.retries())
     }
 }

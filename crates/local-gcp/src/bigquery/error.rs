@@ -158,6 +158,10 @@ pub enum Reason {
     NotImplemented,
     /// The query was cancelled or given up.
     Stopped,
+    /// Too much was asked in too short a time; try again later.
+    RateLimitExceeded,
+    /// The caller may not do this.
+    AccessDenied,
     /// The service is not available; try again.
     BackendError,
     /// The service failed.
@@ -165,6 +169,22 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reason that REST gives for what gRPC answers with this code.
+    #[must_use]
+    pub fn of_code(code: Code) -> Self {
+        match code {
+            Code::InvalidArgument | Code::OutOfRange => Self::Invalid,
+            Code::NotFound => Self::NotFound,
+            Code::AlreadyExists => Self::Duplicate,
+            Code::PermissionDenied => Self::AccessDenied,
+            Code::ResourceExhausted => Self::RateLimitExceeded,
+            Code::FailedPrecondition => Self::ResourceInUse,
+            Code::Aborted | Code::Unavailable => Self::BackendError,
+            Code::Unimplemented => Self::NotImplemented,
+            Code::Internal => Self::InternalError,
+        }
+    }
+
     /// The reason as the `reason` field spells it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -177,6 +197,8 @@ impl Reason {
             Self::ConditionNotMet => "conditionNotMet",
             Self::NotImplemented => "notImplemented",
             Self::Stopped => "stopped",
+            Self::RateLimitExceeded => "rateLimitExceeded",
+            Self::AccessDenied => "accessDenied",
             Self::BackendError => "backendError",
             Self::InternalError => "internalError",
         }
@@ -192,6 +214,8 @@ impl Reason {
             Self::ConditionNotMet => 412,
             Self::NotImplemented => 501,
             Self::Stopped => 499,
+            Self::RateLimitExceeded => 429,
+            Self::AccessDenied => 403,
             Self::BackendError => 503,
             Self::InternalError => 500,
         }
@@ -207,6 +231,8 @@ impl Reason {
             Self::ResourceInUse | Self::ConditionNotMet => "FAILED_PRECONDITION",
             Self::NotImplemented => "UNIMPLEMENTED",
             Self::Stopped => "CANCELLED",
+            Self::RateLimitExceeded => "RESOURCE_EXHAUSTED",
+            Self::AccessDenied => "PERMISSION_DENIED",
             Self::BackendError => "UNAVAILABLE",
             Self::InternalError => "INTERNAL",
         }

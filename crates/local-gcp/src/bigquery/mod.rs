@@ -31,8 +31,8 @@ pub use names::{DatasetName, StreamName, TableName};
 pub use schema::{Field, FieldType, Mode, TableSchema};
 pub use service::{APPEND_BYTES_MAX, service};
 pub use state::{
-    Appended, CheckedRows, CommitFault, CommitOutcome, Dataset, Faults, Record, Refusal, State,
-    StoredRows, StreamType, Table, WriteStream,
+    Appended, Calls, CheckedRows, CommitFault, CommitOutcome, Dataset, Faults, Record, Refusal,
+    State, StoredRows, StreamType, Table, WriteStream,
 };
 pub use value::Value;
 

@@ -14,6 +14,7 @@ use tonic::service::Routes;
 
 use super::connections::serve;
 use super::error::{Error, Result};
+use super::faults;
 use super::local::{LocalGcp, Parts};
 use super::mux::{self, Mux};
 use super::overview;
@@ -166,7 +167,8 @@ impl Builder {
         let grpc = Routes::new(publisher).add_service(subscriber).add_service(bigquery_write);
         let rest = pubsub::rest::router(pubsub.clone())
             .merge(bigquery_rest)
-            .merge(overview::router(pubsub.clone(), bigquery.clone()));
+            .merge(overview::router(pubsub.clone(), bigquery.clone()))
+            .merge(faults::router(bigquery.clone()));
         (mux::rest(rest, self.http_body_bytes_max), grpc.into_axum_router())
     }
 

@@ -3,6 +3,7 @@
 mod builder;
 mod connections;
 mod error;
+mod faults;
 mod host;
 mod local;
 mod mux;

@@ -1,6 +1,8 @@
 //! The server seen by a plain HTTP client: limits, hosts, errors, the REST face, ports and directories.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Error, LocalGcp};
+use crate::clock::{ManualClock, Timestamp};
 use crate::journal;
 
 const TOPIC: &str = "/v1/projects/p/topics/orders";
@@ -258,4 +261,70 @@ async fn the_status_tells_what_waits_and_what_was_written() {
     let subscription = &status["pubsub"]["subscriptions"]["projects/p/subscriptions/first"];
     assert_eq!(figures(subscription), [1, 0, 1].map(Value::from));
     assert_eq!(subscription["acknowledged"], 1);
+}
+
+#[tokio::test]
+async fn faults_are_asked_for_over_http_and_told_of() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(100)));
+    let local = LocalGcp::builder().clock(Arc::clone(&clock) as _).start().await.unwrap();
+    let http = Http::new(&local);
+    let datasets = "/bigquery/v2/projects/p/datasets";
+    let none = http.ok("GET", "/faults", json!({})).await;
+    assert_eq!(none["bigquery"]["appends"], json!({ "refused": 0 }));
+
+    let faults = json!({ "bigquery": {
+        "rest": { "code": "RESOURCE_EXHAUSTED", "seconds": 2.5 },
+        "writes": { "code": "UNAVAILABLE", "requests": 7 },
+        "lost_append_answers": 3,
+    } });
+    let told = http.ok("PUT", "/faults", faults).await;
+    assert_eq!(told["bigquery"]["writes"]["requests"], 7);
+    let (status, error) = http.json("GET", datasets, json!({})).await;
+    assert_eq!((status, &error["error"]["status"]), (429, &json!("RESOURCE_EXHAUSTED")));
+    assert_eq!(error["error"]["errors"][0]["reason"], "rateLimitExceeded");
+    clock.advance(Duration::from_millis(500));
+    let told = http.ok("GET", "/faults", json!({})).await;
+    let rest = json!({ "code": "RESOURCE_EXHAUSTED", "seconds": 2.0, "refused": 1 });
+    assert_eq!(told["bigquery"]["rest"], rest);
+    assert_eq!(told["bigquery"]["lost_append_answers"], 3);
+    clock.advance(Duration::from_secs(2));
+    http.ok("GET", datasets, json!({})).await;
+    assert_eq!(
+        http.ok("GET", "/faults", json!({})).await["bigquery"]["rest"],
+        json!({ "refused": 1 })
+    );
+
+    let faults = json!({ "bigquery": { "rest": { "code": "UNAVAILABLE", "requests": 2 } } });
+    http.ok("PUT", "/faults", faults).await;
+    assert_eq!(http.json("GET", datasets, json!({})).await.0, 503);
+    http.ok("DELETE", "/faults", json!({})).await;
+    http.ok("GET", datasets, json!({})).await;
+    assert_eq!(http.ok("GET", "/faults", json!({})).await, none);
+}
+
+#[tokio::test]
+async fn faults_that_make_no_sense_are_refused_and_change_nothing() {
+    let local = LocalGcp::start().await.unwrap();
+    let http = Http::new(&local);
+    let rest = json!({ "bigquery": { "rest": { "code": "UNAVAILABLE", "requests": 9 } } });
+    let before = http.ok("PUT", "/faults", rest).await;
+    for (body, names) in [
+        ("", "EOF"),
+        ("{", "EOF"),
+        (r#"{"bigqery":{}}"#, "bigqery"),
+        (r#"{"bigquery":{"append":{}}}"#, "lost_append_answers"),
+        (r#"{"bigquery":{"appends":{"requests":1}}}"#, "code"),
+        (r#"{"bigquery":{"appends":{"code":"BUSY","requests":1}}}"#, "RESOURCE_EXHAUSTED"),
+        (r#"{"bigquery":{"writes":{"code":"UNAVAILABLE"}}}"#, "either requests or seconds"),
+        (r#"{"bigquery":{"writes":{"code":"ABORTED","requests":1,"seconds":1}}}"#, "either"),
+        (r#"{"bigquery":{"rest":{"code":"INTERNAL","requests":0}}}"#, "bigquery.rest: "),
+        (r#"{"bigquery":{"rest":{"code":"INTERNAL","seconds":-1}}}"#, "more than 0"),
+        (r#"{"bigquery":{"lost_append_answers":-1}}"#, "-1"),
+    ] {
+        let (status, answer) = http.send("PUT", "/faults", body.as_bytes()).await;
+        assert_eq!((status, &answer["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(names), "{body}: {message}");
+    }
+    assert_eq!(http.ok("GET", "/faults", json!({})).await, before);
 }

@@ -94,6 +94,15 @@ fn source(config: &ScheduledIngestConfig, prepared: &Prepared) -> PubSubSource {
         .connection(config.pubsub.clone())
         .ack_deadline(Duration::from_secs(config.lease_seconds))
         .allowed_skew(config.windows.out_of_order());
+    if let Some(messages) = config.max_outstanding_messages {
+        source = source.max_outstanding_messages(messages);
+    }
+    if let Some(bytes) = config.max_outstanding_bytes {
+        source = source.max_outstanding_bytes(bytes);
+    }
+    if let Some(seconds) = config.deduplication_horizon_seconds {
+        source = source.deduplication_horizon(Duration::from_secs(seconds));
+    }
     if let Deduplicate::Attribute(name) = &config.deduplicate {
         source = source.id_attribute(name);
     }

@@ -59,6 +59,17 @@ pub struct ScheduledIngestConfig {
     /// How long messages stay leased to a job that died, from 10 to 600: so long the watermark stands still after a crash.
     #[serde(default = "default_lease_seconds")]
     pub lease_seconds: u64,
+    /// How many messages may be read and not yet be part of a checkpoint, which bounds memory and, with the checkpoints' interval,
+    /// the rate; by default 50,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_outstanding_messages: Option<u64>,
+    /// How many bytes of them; by default 256 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_outstanding_bytes: Option<u64>,
+    /// How long, in running time, a message is remembered after its acknowledgement, so that it is dropped when it comes again; by
+    /// default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deduplication_horizon_seconds: Option<u64>,
     /// How Pub/Sub is reached.
     #[serde(default)]
     pub pubsub: Connection,

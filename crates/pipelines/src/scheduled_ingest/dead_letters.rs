@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::message::fits_a_column;
 
+/// Bytes of a letter that are kept: a row has 9.5 MB of room for them and the reason, a message 10 MB.
+const BYTES_MAX: usize = 9_000_000;
+
 /// The reason of rows that BigQuery refused.
 pub const REFUSED: &str = "refused_by_bigquery";
 
@@ -23,7 +26,7 @@ pub struct DeadLetterRow {
     pub reason: String,
     /// What exactly is wrong.
     pub detail: String,
-    /// The original bytes of the message; of a refused row its JSON.
+    /// The original bytes of the message; of a refused row its JSON. Of more than 9,000,000 bytes the first, as `detail` then says.
     pub bytes: Bytes,
     /// Where in event time it stood, if anywhere; RFC 3339.
     pub event_time: Option<String>,
@@ -69,6 +72,7 @@ impl DeadLetterRow {
             event_time: column_time(letter.event_time),
             received_at: now.to_string(),
         }
+        .within_bounds()
     }
 
     fn of_refused(step: &str, refused: Refused, at: Timestamp, now: Timestamp) -> Self {
@@ -80,6 +84,17 @@ impl DeadLetterRow {
             event_time: column_time(at),
             received_at: now.to_string(),
         }
+        .within_bounds()
+    }
+
+    /// Leaves out what has no room in a row, and says so.
+    fn within_bounds(mut self) -> Self {
+        let bytes = self.bytes.len();
+        if bytes > BYTES_MAX {
+            self.bytes.truncate(BYTES_MAX);
+            self.detail.push_str(&format!("; the first {BYTES_MAX} of {bytes} bytes are kept"));
+        }
+        self
     }
 }
 
@@ -130,5 +145,30 @@ impl DoFn<Refused> for DescribeRefused {
         let row = DeadLetterRow::of_refused(self.step, refused, ctx.timestamp(), ctx.now());
         ctx.emit(row);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_too_long_for_a_row_is_cut_and_says_so() {
+        let letter = |bytes: usize| {
+            let refused = Refused::new("demo.shop.orders", "too large", vec![b'x'; bytes]);
+            DeadLetterRow::of_refused("Write", refused, Timestamp::EPOCH, Timestamp::EPOCH)
+        };
+        let whole = letter(BYTES_MAX);
+        assert_eq!(
+            (whole.bytes.len(), whole.detail.as_str()),
+            (BYTES_MAX, "demo.shop.orders: too large")
+        );
+        let cut = letter(BYTES_MAX + 1);
+        assert_eq!(cut.bytes.len(), BYTES_MAX);
+        assert!(
+            cut.detail.ends_with("; the first 9000000 of 9000001 bytes are kept"),
+            "{}",
+            cut.detail
+        );
     }
 }

@@ -30,6 +30,9 @@ impl ScheduledIngestConfig {
             name: "flights".to_owned(),
             subscription: subscription.into(),
             lease_seconds: default_lease_seconds(),
+            max_outstanding_messages: None,
+            max_outstanding_bytes: None,
+            deduplication_horizon_seconds: None,
             pubsub: Default::default(),
             bigquery: Default::default(),
             message: MessageConfig {

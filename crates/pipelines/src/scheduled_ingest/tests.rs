@@ -119,6 +119,7 @@ fn every_problem_of_a_configuration_is_reported_at_once() {
     config.message.event_time = Some(EventTimeConfig::new("carrier").plus_minutes("nowhere"));
     config.windows.size_seconds = 0;
     config.lease_seconds = 9;
+    config.max_outstanding_messages = Some(0);
     config.aggregates.keys.push("crew".to_owned());
     config.aggregates.measures.push(Measure::of("sum", Aggregate::Sum, "carrier"));
     config.tables.aggregates = config.tables.rows.clone();
@@ -133,13 +134,14 @@ fn every_problem_of_a_configuration_is_reported_at_once() {
         "event_time: the message has no field \"nowhere\"",
         "size_seconds must be at least 1",
         "lease_seconds is 9, not 10 to 600",
+        "max_outstanding_messages is 0: nothing could be read",
         "keys: the message has no field \"crew\"",
         "field \"carrier\" is no INT64 or FLOAT64",
         "p.d.rows is used twice",
     ] {
         assert!(error.problems().iter().any(|problem| problem.contains(part)), "{part}: {error}");
     }
-    assert_eq!(error.problems().len(), 12, "{error}");
+    assert_eq!(error.problems().len(), 13, "{error}");
 }
 
 #[test]

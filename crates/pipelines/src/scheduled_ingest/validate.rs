@@ -60,6 +60,13 @@ impl ScheduledIngestConfig {
         if !LEASE_SECONDS.contains(&self.lease_seconds) {
             problems.push(format!("lease_seconds is {}, not 10 to 600", self.lease_seconds));
         }
+        let limits = [
+            ("max_outstanding_messages", self.max_outstanding_messages),
+            ("max_outstanding_bytes", self.max_outstanding_bytes),
+        ];
+        for (name, _) in limits.into_iter().filter(|(_, limit)| *limit == Some(0)) {
+            problems.push(format!("{name} is 0: nothing could be read"));
+        }
         if self.windows.size_seconds == 0 {
             problems.push("windows: size_seconds must be at least 1".to_owned());
         }

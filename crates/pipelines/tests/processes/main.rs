@@ -12,6 +12,9 @@ mod exit;
 #[path = "../../../../tests/it/scheduled_ingest/flights.rs"]
 mod flights;
 mod kill;
+mod load;
 mod moment;
+mod outage;
 mod program;
 mod scene;
+mod server;

@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use millstream::Timestamp;
+use millstream::time::{Clock as _, SystemClock};
 use serde_json::Value;
 
 /// Nothing here takes long; a hang must not take a build machine with it.
@@ -63,6 +65,15 @@ impl Program {
         std::fs::read_to_string(&self.errors).unwrap()
     }
 
+    /// The bytes of it that are in memory, the most there ever were with `VmHWM`, now with `VmRSS`; nothing where the system does not
+    /// tell.
+    pub(super) fn resident(&self, figure: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))?;
+        let kilobytes: u64 = line.strip_suffix("kB")?.trim().parse().unwrap();
+        Some(kilobytes << 10)
+    }
+
     /// Sends a signal by its name.
     pub(super) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
@@ -109,12 +120,26 @@ impl Drop for Program {
     }
 }
 
+/// What time it is.
+pub(super) fn now() -> Timestamp {
+    SystemClock::new().now()
+}
+
 /// The JSON at an address such as `http://127.0.0.1:8080/status`.
 pub(super) fn get(url: &str) -> std::io::Result<Value> {
+    request("GET", url, "")
+}
+
+/// The JSON that a request is answered with.
+pub(super) fn request(method: &str, url: &str, body: &str) -> std::io::Result<Value> {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);

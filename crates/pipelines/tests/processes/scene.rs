@@ -1,4 +1,4 @@
-//! [`Scene`]: local servers in a process, flights to publish, and the tables that a pipeline's processes leave there.
+//! [`Scene`]: local servers in a process or two, flights to publish, and the tables that a pipeline's processes leave there.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,21 +14,24 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::flights::{Flights, TextRow};
-use super::program::{Program, get, until};
+use super::program::{Program, get, request, until};
+use super::server::Server;
 
 const TOPIC: &str = "projects/demo/topics/flights";
-const SUBSCRIPTION: &str = "projects/demo/subscriptions/flights";
+pub(super) const SUBSCRIPTION: &str = "projects/demo/subscriptions/flights";
 /// The least there is: so long a message is with a process that was killed.
 const LEASE_SECONDS: u64 = 10;
 
 /// Local servers, and flights on their way through them.
 pub(super) struct Scene {
-    pub(super) local: Program,
+    /// Pub/Sub, and BigQuery unless that stands apart.
+    pub(super) local: Server,
+    apart: Option<Server>,
     pub(super) directory: TempDir,
     pub(super) flights: Flights,
-    config: ScheduledIngestConfig,
-    variables: Vec<(String, String)>,
-    endpoint: String,
+    pub(super) config: ScheduledIngestConfig,
+    /// What the pipelines' processes are told besides where the servers are.
+    pub(super) variables: Vec<(String, String)>,
     publisher: PubSubPublisher,
     published: usize,
     started: usize,
@@ -50,14 +53,8 @@ impl Scene {
     /// The same, for pipelines that are configured so.
     pub(super) async fn open_with(flights: Flights, config: ScheduledIngestConfig) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("servers").into_os_string().into_string().unwrap();
-        let errors = directory.path().join("servers.txt");
-        let local = Program::start(&["local", "--data-dir", &data], &[], &errors);
-        let variable = |name: &str| (name.to_owned(), local.printed(&format!("export {name}=")));
-        let variables = ["BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"].map(variable).to_vec();
-        let endpoint = variables[0].1.clone();
-
-        let connection = Connection::local(&endpoint);
+        let local = Server::start(directory.path(), "servers");
+        let connection = Connection::local(&local.endpoint);
         let admin = PubSubAdmin::connect(&connection).await.unwrap();
         admin.ensure_topic(TOPIC).await.unwrap();
         let settings = SubscriptionSettings::new(SUBSCRIPTION, TOPIC);
@@ -67,15 +64,32 @@ impl Scene {
         std::fs::write(directory.path().join("config.json"), text).unwrap();
         Self {
             local,
+            apart: None,
             directory,
             flights,
             config,
-            variables,
-            endpoint,
+            variables: Vec::new(),
             publisher,
             published: 0,
             started: 0,
         }
+    }
+
+    /// The same, with BigQuery in a process of its own.
+    pub(super) async fn open_apart(flights: Flights, config: ScheduledIngestConfig) -> Self {
+        let mut scene = Self::open_with(flights, config).await;
+        scene.apart = Some(Server::start(scene.directory.path(), "bigquery"));
+        scene
+    }
+
+    /// The server that BigQuery is in.
+    pub(super) fn bigquery(&self) -> &Server {
+        self.apart.as_ref().unwrap_or(&self.local)
+    }
+
+    /// The server that BigQuery is in, to be killed and started again.
+    pub(super) fn bigquery_mut(&mut self) -> &mut Server {
+        self.apart.as_mut().unwrap_or(&mut self.local)
     }
 
     /// Starts a process with the pipeline.
@@ -86,7 +100,12 @@ impl Scene {
         let config = config.to_str().unwrap();
         let arguments = ["scheduled-ingest", "--config", config, "--status-port", "0"];
         let arguments = [&arguments[..], &["--workers", "2"], more].concat();
-        let program = Program::start(&arguments, &self.variables, &errors);
+        let servers = [
+            ("BIGQUERY_EMULATOR_HOST".to_owned(), self.bigquery().endpoint.clone()),
+            ("PUBSUB_EMULATOR_HOST".to_owned(), self.local.pubsub.clone()),
+        ];
+        let variables = [&servers[..], &self.variables].concat();
+        let program = Program::start(&arguments, &variables, &errors);
         Pipeline { program, status: None }
     }
 
@@ -106,14 +125,24 @@ impl Scene {
         self.published = end;
     }
 
+    /// What is not published yet never was.
+    pub(super) fn publish_no_more(&mut self) {
+        self.flights = self.flights.first(self.published);
+    }
+
+    /// Publishes anything.
+    pub(super) async fn publish_messages(&self, messages: Vec<PubSubMessage>) {
+        self.publisher.publish(messages).await.unwrap();
+    }
+
     /// A figure of the subscription, as the servers have it.
     pub(super) fn subscription(&self, figure: &str) -> u64 {
-        self.status()["pubsub"]["subscriptions"][SUBSCRIPTION][figure].as_u64().unwrap()
+        status(&self.local)["pubsub"]["subscriptions"][SUBSCRIPTION][figure].as_u64().unwrap()
     }
 
     /// The write streams: their paths, and what is known of them.
     pub(super) fn streams(&self) -> serde_json::Map<String, Value> {
-        self.status()["bigquery"]["streams"].as_object().unwrap().clone()
+        status(self.bigquery())["bigquery"]["streams"].as_object().unwrap().clone()
     }
 
     /// Rows that were appended to streams, visible or not.
@@ -121,8 +150,17 @@ impl Scene {
         self.streams().values().map(|stream| stream["appended"].as_u64().unwrap()).sum()
     }
 
-    fn status(&self) -> Value {
-        get(&format!("{}/status", self.endpoint)).unwrap()
+    /// Rows of a table that can be seen.
+    pub(super) fn visible(&self, table: &TableReference) -> u64 {
+        let name = format!("{}:{}.{}", table.project(), table.dataset(), table.table());
+        status(self.bigquery())["bigquery"]["tables"][name]["rows"].as_u64().unwrap_or(0)
+    }
+
+    /// Asks BigQuery for faults, or with GET how they are.
+    pub(super) fn faults(&self, method: &str, faults: &Value) -> Value {
+        let url = format!("{}/faults", self.bigquery().endpoint);
+        let body = if method == "GET" { String::new() } else { faults.to_string() };
+        request(method, &url, &body).unwrap()["bigquery"].take()
     }
 
     /// Waits until every message is acknowledged, and so part of a durable checkpoint.
@@ -143,13 +181,19 @@ impl Scene {
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<TextRow> {
-        self.read(&"demo.departures.dead_letters".parse().unwrap()).await
+        self.read(&dead_letters()).await
     }
 
     async fn read(&self, table: &TableReference) -> Vec<TextRow> {
-        let connection = Connection::local(&self.endpoint);
-        let client = QueryClient::connect(&connection, table.project()).await.unwrap();
-        let rows = match client.query(format!("SELECT * FROM {}", table.sql())).rows().await {
+        self.query(&format!("SELECT * FROM {}", table.sql())).await
+    }
+
+    /// The answer to a query.
+    pub(super) async fn query(&self, sql: &str) -> Vec<TextRow> {
+        let connection = Connection::local(&self.bigquery().endpoint);
+        let project = self.config.tables.rows.project();
+        let client = QueryClient::connect(&connection, project).await.unwrap();
+        let rows = match client.query(sql).rows().await {
             // A table is made with its first row.
             Err(error) if error.is_not_found() => Vec::new(),
             answered => answered.unwrap(),
@@ -157,6 +201,10 @@ impl Scene {
         let texts = |row: Row| row.into_iter().map(|(name, value)| (name, text(value))).collect();
         rows.into_iter().map(texts).collect()
     }
+}
+
+fn status(server: &Server) -> Value {
+    get(&format!("{}/status", server.endpoint)).unwrap()
 }
 
 fn text(value: Value) -> String {
@@ -174,6 +222,10 @@ impl Drop for Scene {
             eprintln!("everything is kept in {}", self.directory.path().display());
         }
     }
+}
+
+pub(super) fn dead_letters() -> TableReference {
+    "demo.departures.dead_letters".parse().unwrap()
 }
 
 /// What comes later than it may does not count: a message that is late by the fault of a crash shows in the tables.
@@ -227,9 +279,14 @@ impl Pipeline {
 
     /// Elements that were dropped as late.
     pub(super) fn late(&mut self) -> u64 {
+        self.sum("late")
+    }
+
+    /// A figure of all steps together.
+    pub(super) fn sum(&mut self, figure: &str) -> u64 {
         let status = self.status().unwrap();
         let steps = status["steps"].as_array().unwrap().iter();
-        steps.map(|step| step["late"].as_u64().unwrap()).sum()
+        steps.map(|step| step[figure].as_u64().unwrap()).sum()
     }
 
     /// Stops it gently, which must work.

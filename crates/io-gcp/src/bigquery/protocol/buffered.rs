@@ -434,7 +434,8 @@ impl<B: Block> BufferedProtocol<B> {
                     format!("{} lost rows: {} were confirmed", current.name, current.confirmed);
                 return Err(ProtocolError::because(&what, failure));
             }
-            FailureKind::Unavailable | FailureKind::ConnectionLost => {
+            // What refuses a request with a status ends its connection; there is no telling whether this one did.
+            FailureKind::Throttled | FailureKind::Unavailable | FailureKind::ConnectionLost => {
                 if let Connection::Ready(id) = current.connection {
                     self.closes.push(id);
                 }

@@ -275,7 +275,8 @@ pub struct ProtocolOptions {
     pub append_timeout: Duration,
     /// How long any other request may stay without an answer.
     pub control_timeout: Duration,
-    /// How long to go on trying without a success before the job fails.
+    /// How long to go on trying without a success before the job fails. Without end by default: trouble that a restart would not
+    /// end either is no reason for one.
     pub give_up_after: Duration,
     /// How long a table that was just created may stay unknown.
     pub table_grace: Duration,
@@ -295,7 +296,7 @@ impl Default for ProtocolOptions {
             bytes_max: 24 << 20,
             append_timeout: Duration::from_secs(60),
             control_timeout: Duration::from_secs(60),
-            give_up_after: Duration::from_secs(600),
+            give_up_after: Duration::MAX,
             table_grace: Duration::from_secs(60),
             idle_after: Duration::from_secs(600),
             skip_missing_streams: false,

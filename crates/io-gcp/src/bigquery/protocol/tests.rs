@@ -50,7 +50,11 @@ fn committable(streams: &[(&str, u64, u64)]) -> Committable {
 
 impl Play {
     fn exactly_once() -> Self {
-        let machine = WriteProtocol::exactly_once(ProtocolOptions::default());
+        Self::exactly_once_with(ProtocolOptions::default())
+    }
+
+    fn exactly_once_with(options: ProtocolOptions) -> Self {
+        let machine = WriteProtocol::exactly_once(options);
         Self { machine, now: Timestamp::from_secs(1_000) }
     }
 
@@ -61,14 +65,25 @@ impl Play {
 
     /// A machine whose stream `s` is open on connection 1, and which has sent these blocks.
     fn with_blocks(blocks: &[&[u32]]) -> Self {
-        let mut play = Self::exactly_once();
+        Self::exactly_once().and_blocks(blocks)
+    }
+
+    fn and_blocks(mut self, blocks: &[&[u32]]) -> Self {
         for rows in blocks {
-            play.machine.push(Rows(rows.to_vec()));
+            self.machine.push(Rows(rows.to_vec()));
         }
-        assert_eq!(play.requests(), [open(1)]);
-        play.opened(1, "s");
-        assert_eq!(play.requests().len(), blocks.len());
-        play
+        assert_eq!(self.requests(), [open(1)]);
+        self.opened(1, "s");
+        assert_eq!(self.requests().len(), blocks.len());
+        self
+    }
+
+    /// Goes over to the next connection to `s` after a failure, and there sends what failed.
+    fn reconnects(&mut self, connection: u64) -> Vec<Sent> {
+        self.wait();
+        assert_eq!(self.requests(), [connect(connection, "s")]);
+        self.connected(connection);
+        self.requests()
     }
 
     fn requests(&mut self) -> Vec<Sent> {
@@ -205,11 +220,10 @@ fn out_of_range_behind_a_failed_block_is_repaired_and_at_the_confirmed_end_it_is
     play.append_fails(1, 0, FailureKind::Throttled).unwrap();
     assert_eq!(play.requests(), []);
     play.append_fails(1, 1, FailureKind::OutOfRange).unwrap();
-    assert_eq!(play.requests(), []);
-    play.wait();
-    assert_eq!(play.requests(), [append(1, 0, 0, &[1, 2]), append(1, 1, 2, &[3])]);
-    play.appended(1, 0, 0);
-    play.append_fails(1, 1, FailureKind::OutOfRange).unwrap();
+    assert_eq!(play.requests(), [Request::Close { connection: 1 }]);
+    assert_eq!(play.reconnects(2), [append(2, 0, 0, &[1, 2]), append(2, 1, 2, &[3])]);
+    play.appended(2, 0, 0);
+    play.append_fails(2, 1, FailureKind::OutOfRange).unwrap();
     let error = play.try_requests().unwrap_err();
     assert_eq!(error.to_string(), "s lost rows: 2 were confirmed: says the server (out of range)");
 }
@@ -278,36 +292,48 @@ fn rows_go_to_a_new_stream_where_an_abandoned_request_could_still_land() {
 fn throttling_pauses_longer_each_time_and_a_success_ends_it() {
     let mut play = Play::with_blocks(&[&[1]]);
     let mut last = Duration::ZERO;
-    for _ in 0..5 {
-        play.append_fails(1, 0, FailureKind::Throttled).unwrap();
+    for connection in 1..6 {
+        play.append_fails(connection, 0, FailureKind::Throttled).unwrap();
         let before = play.now;
-        assert_eq!(play.requests(), []);
-        play.wait();
+        assert_eq!(play.requests(), [Request::Close { connection }]);
+        assert_eq!(play.reconnects(connection + 1), [append(connection + 1, 0, 0, &[1])]);
         let pause = play.now.since(before);
         assert!(pause > last / 2, "{pause:?} after {last:?}");
         last = pause;
-        assert_eq!(play.requests(), [append(1, 0, 0, &[1])]);
     }
     assert!(last >= Duration::from_millis(1_600), "{last:?}");
-    play.appended(1, 0, 0);
+    play.appended(6, 0, 0);
     assert_eq!(play.machine.wake_at(), None);
     assert_eq!(play.machine.retries(), 5);
 }
 
-#[test]
-fn the_job_fails_when_nothing_succeeds_for_too_long() {
-    let mut play = Play::with_blocks(&[&[1]]);
+/// Throttles for so long, or until the machine gives up.
+fn throttled(options: ProtocolOptions, lasting: Duration) -> Result<(), (Duration, ProtocolError)> {
+    let mut play = Play::exactly_once_with(options).and_blocks(&[&[1]]);
     let started = play.now;
-    let error = loop {
-        play.append_fails(1, 0, FailureKind::Throttled).unwrap();
+    for connection in 1.. {
+        play.append_fails(connection, 0, FailureKind::Throttled).unwrap();
+        let lasted = play.now.since(started);
         match play.try_requests() {
-            Ok(requests) => assert_eq!(requests, []),
-            Err(error) => break error,
+            Ok(requests) => assert_eq!(requests, [Request::Close { connection }]),
+            Err(error) => return Err((lasted, error)),
         }
-        play.wait();
-        play.requests();
-    };
-    assert!(play.now.since(started) >= Duration::from_secs(600));
+        play.reconnects(connection + 1);
+        if lasted >= lasting {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_job_fails_when_nothing_succeeds_for_too_long_only_where_that_is_asked_for() {
+    let day = Duration::from_secs(86_400);
+    throttled(ProtocolOptions::default(), day).unwrap();
+    let patience = Duration::from_secs(600);
+    let patient = ProtocolOptions { give_up_after: patience, ..ProtocolOptions::default() };
+    let (lasted, error) = throttled(patient, day).unwrap_err();
+    assert!(lasted >= patience && lasted < patience * 2, "{lasted:?}");
     assert!(error.to_string().starts_with("gave up after 600 s: cannot append"), "{error}");
 }
 

@@ -9,8 +9,8 @@ use super::messages::{Failure, ProtocolError};
 
 /// The first pause; with jitter up to twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest pause, before jitter.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
+/// The longest pause, before jitter: a request every 5 to 10 s is no load for BigQuery, and its return is noticed soon.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A row of failures without a success in between.
 #[derive(Debug)]
@@ -54,7 +54,9 @@ impl Trouble {
                 .with_jitter_seed(seed)
                 .build()
         });
-        self.retry_at = Some(now + pauses.next().unwrap_or(PAUSE_MAX));
+        let pause = pauses.next().unwrap_or(PAUSE_MAX);
+        tracing::warn!(%failure, ?pause, "{what}; trying again");
+        self.retry_at = Some(now + pause);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::super::error::{Error, QueryFailure, Result};
+use super::super::failure::is_rate;
 use super::super::tables::connect_error;
 use super::answer::to_json;
 use super::parameter::Parameter;
@@ -230,10 +231,7 @@ fn call_error(cause: GoogleError) -> Error {
 }
 
 fn call_failure(cause: &GoogleError) -> QueryFailure {
-    let is_rate = || {
-        let text = cause.status().map(|status| status.message.to_lowercase()).unwrap_or_default();
-        text.contains("quota exceeded") || text.contains("rate limit")
-    };
+    let is_rate = || cause.status().is_some_and(|status| is_rate(&status.message));
     match cause.http_status_code() {
         Some(404) => QueryFailure::NotFound,
         Some(400 | 409 | 413) => QueryFailure::Invalid,

@@ -34,8 +34,9 @@ const PUMP_BATCH: usize = 256;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the service may take to answer that it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A lease is extended for as long as this: an epoch cannot last longer.
-const LEASE_MAX: Duration = Duration::from_secs(3_600);
+/// A lease is extended for as long as this. Longer than any outage behind which a checkpoint waits: the service would deliver beyond the
+/// outstanding limit what it no longer takes for leased.
+const LEASE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 type SharedToken = Arc<Mutex<Option<ShutdownToken>>>;
 

@@ -22,6 +22,11 @@ impl WriteService {
     pub(crate) fn new(bigquery: BigQuery) -> Self {
         Self { bigquery }
     }
+
+    /// Refuses a call if one is due to be refused.
+    fn check(&self) -> Result<(), WriteError> {
+        self.bigquery.change(|state, now| state.faults().check_write(now))
+    }
 }
 
 #[tonic::async_trait]
@@ -34,6 +39,7 @@ impl BigQueryWrite for WriteService {
     ) -> Result<Response<proto::WriteStream>, Status> {
         let request = request.into_inner();
         let create = || {
+            self.check()?;
             let table = parse_table(&request.parent)?;
             let wanted = request.write_stream.as_ref().map(|stream| stream.r#type());
             let stream_type = match wanted {
@@ -63,7 +69,8 @@ impl BigQueryWrite for WriteService {
     ) -> Result<Response<proto::WriteStream>, Status> {
         let request = request.into_inner();
         let full = request.view() == proto::WriteStreamView::Full;
-        let found = parse_stream(&request.name).and_then(|name| {
+        let name = self.check().and_then(|()| parse_stream(&request.name));
+        let found = name.and_then(|name| {
             self.bigquery.read(|state| {
                 let stream = state.write_stream(&name)?;
                 Ok(stream_message(state, &stream, full))
@@ -76,7 +83,8 @@ impl BigQueryWrite for WriteService {
         &self,
         request: Request<proto::FinalizeWriteStreamRequest>,
     ) -> Result<Response<proto::FinalizeWriteStreamResponse>, Status> {
-        let finalized = parse_stream(&request.into_inner().name).and_then(|name| {
+        let name = self.check().and_then(|()| parse_stream(&request.into_inner().name));
+        let finalized = name.and_then(|name| {
             self.bigquery.change(|state, now| state.finalize_write_stream(now, &name))
         });
         answer(finalized.map(|rows| proto::FinalizeWriteStreamResponse { row_count: signed(rows) }))
@@ -88,6 +96,7 @@ impl BigQueryWrite for WriteService {
     ) -> Result<Response<proto::BatchCommitWriteStreamsResponse>, Status> {
         let request = request.into_inner();
         let commit = || {
+            self.check()?;
             let table = parse_table(&request.parent)?;
             let streams = request.write_streams.iter().map(|name| parse_stream(name));
             let streams = streams.collect::<Result<Vec<_>, _>>()?;
@@ -103,6 +112,7 @@ impl BigQueryWrite for WriteService {
     ) -> Result<Response<proto::FlushRowsResponse>, Status> {
         let request = request.into_inner();
         let flush = || {
+            self.check()?;
             let stream = parse_stream(&request.write_stream)?;
             let offset = request.offset;
             let offset =

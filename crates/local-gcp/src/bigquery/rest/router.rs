@@ -1,7 +1,9 @@
 //! Which path goes where.
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
 use axum::routing::{any, get, post};
 use http::Method;
 
@@ -31,7 +33,21 @@ pub(crate) fn router(bigquery: BigQuery) -> Router {
         .nest("/bigquery/v2/projects/{project}", project)
         .route("/bigquery/v2/{*path}", any(not_offered))
         .method_not_allowed_fallback(not_offered_here)
+        .layer(middleware::from_fn_with_state(bigquery.clone(), check))
         .with_state(bigquery)
+}
+
+/// Middleware that refuses requests as faults say.
+async fn check(
+    State(bigquery): State<BigQuery>,
+    request: Request,
+    next: Next,
+) -> axum::response::Response {
+    let refused = bigquery.change(|state, now| state.faults().check_rest(now));
+    match refused {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn not_offered(method: Method, Path(path): Path<String>) -> Answer {

@@ -49,7 +49,7 @@ impl State {
         self.version
     }
 
-    /// The faults that appends meet.
+    /// The faults that requests meet.
     pub fn faults(&mut self) -> &mut Faults {
         &mut self.faults
     }

@@ -12,7 +12,7 @@ mod resources;
 mod rows_in;
 mod streams;
 
-pub use faults::{Faults, Refusal};
+pub use faults::{Calls, Faults, Refusal};
 pub use machine::State;
 pub use record::{Record, StoredRows};
 pub use resources::{Dataset, StreamType, Table, WriteStream};

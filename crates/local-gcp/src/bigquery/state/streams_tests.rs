@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::*;
 use crate::bigquery::schema::{Field, FieldType, TableSchema};
-use crate::bigquery::state::Refusal;
+use crate::bigquery::state::{Calls, Refusal};
 use crate::bigquery::value::Value;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -206,6 +206,9 @@ fn faults_refuse_appends_or_lose_their_answers() {
 
     state.faults().refuse_appends(Code::Unavailable, Refusal::Requests(1));
     assert!(state.append_rows(NOW, &stream, Some(1), numbers(1..2)).is_err());
+    state.faults().refuse(Calls::Writes, Code::Unavailable, Refusal::Requests(1));
+    assert!(state.append_rows(NOW, &stream, Some(1), numbers(1..2)).is_err());
+    assert_eq!(Calls::ALL.map(|calls| state.faults().refused(calls)), [2, 1, 0]);
     state.faults().lose_append_answers(1);
     assert!(state.append_rows(NOW, &stream, Some(1), numbers(1..2)).unwrap().answer_lost);
     let retried = state.append_rows(NOW, &stream, Some(1), numbers(1..2)).unwrap_err();
