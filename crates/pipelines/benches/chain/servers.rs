@@ -34,8 +34,11 @@ impl Servers {
                     .stdout(Stdio::piped())
                     .spawn()?;
                 let out = child.stdout.take().ok_or("the program has no output")?;
+                let mut out = BufReader::new(out);
                 let mut line = String::new();
-                BufReader::new(out).read_line(&mut line)?;
+                out.read_line(&mut line)?;
+                // It goes on printing, which it could not with nobody there to read.
+                std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
                 let (_, endpoint) = line.trim().split_once('=').ok_or("no endpoint was printed")?;
                 let connection = Connection::local(endpoint.to_owned());
                 Ok(Self { connection, place: Place::There(child) })
