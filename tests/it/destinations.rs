@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use millstream::batch::Batch;
 use millstream::engine::Report;
+use millstream::io::{Io, IoContext};
 use millstream::prelude::*;
+use millstream::sink::{Sink, SinkWriter, WriteContext};
+use millstream::time::{Clock, SystemClock};
 use millstream_io_gcp::bigquery::{BigQuery, BigQueryTables, Field, FieldType, TableSchema};
 use millstream_io_gcp::connection::Connection;
 use millstream_local_gcp::LocalGcp;
-use millstream_local_gcp::bigquery::{TableName, Value};
+use millstream_local_gcp::bigquery::{Calls, Code, Refusal, State, TableName, Value};
 use serde::{Deserialize, Serialize};
 
 const TABLES: u64 = 200;
@@ -91,6 +95,44 @@ async fn rows_for_two_hundred_tables_are_there_once_though_the_job_fails_in_betw
     for (sensor, numbers) in expected {
         assert_eq!(rows(&local, sensor), numbers, "sensor {sensor}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_take_nothing_stop_the_intake_together() {
+    const HELD_MAX: usize = 1 << 20;
+    let local = LocalGcp::start().await.unwrap();
+    let refuse = |state: &mut State, _| -> Result<(), millstream_local_gcp::journal::Error> {
+        state.faults().refuse(Calls::Appends, Code::Unavailable, Refusal::Requests(u32::MAX));
+        Ok(())
+    };
+    local.bigquery().change(refuse).unwrap();
+    let sink = by_sensor(&local).max_tables(200).each(|table| table.max_outstanding(24, HELD_MAX));
+    let mut ctx = IoContext::detached("Write");
+    let runtime = tokio::runtime::Handle::current();
+    ctx.io = Io::new(move |task| drop(runtime.spawn(task)));
+    let mut writer = sink.writer(&ctx).unwrap();
+
+    let clock = SystemClock::new();
+    let mut rounds = 0;
+    let (mut refused, mut rows) = (Batch::new(), Batch::new());
+    let mut taken = 0;
+    // Each row is 16 bytes: a hundred times what may be held is offered, until for many rounds nothing more is taken.
+    while rounds < 2_000 && taken < 100 * HELD_MAX / 16 {
+        if rows.is_empty() {
+            let batch = readings(10_000);
+            rows.extend(batch.into_iter().map(|reading| (Timestamp::EPOCH, reading)));
+        }
+        let offered = rows.len();
+        let mut ctx = WriteContext::new(clock.now(), &mut refused);
+        writer.write(&mut rows, &mut ctx).unwrap();
+        taken += offered - rows.len();
+        let streams = local.bigquery().read(|state| state.write_streams().count());
+        rounds = if offered == rows.len() && streams == 200 { rounds + 1 } else { 0 };
+        tokio::task::yield_now().await;
+    }
+    // What is encoded takes somewhat more than the values; what a batch adds is not known before it is encoded.
+    let bytes = taken * 16;
+    assert!((HELD_MAX / 4..4 * HELD_MAX).contains(&bytes), "{bytes} bytes were taken");
 }
 
 #[tokio::test(flavor = "multi_thread")]
