@@ -116,8 +116,8 @@ async fn tables_that_take_nothing_stop_the_intake_together() {
     let mut rounds = 0;
     let (mut refused, mut rows) = (Batch::new(), Batch::new());
     let mut taken = 0;
-    // Each row is 16 bytes: a hundred times what may be held is offered, until for many rounds nothing more is taken.
-    while rounds < 2_000 && taken < 100 * HELD_MAX / 16 {
+    // Rows of 16 bytes are offered until for many rounds none is taken, or there are far too many.
+    while rounds < 2_000 && taken * 16 < 8 * HELD_MAX {
         if rows.is_empty() {
             let batch = readings(10_000);
             rows.extend(batch.into_iter().map(|reading| (Timestamp::EPOCH, reading)));
