@@ -4,4 +4,5 @@ mod end_to_end;
 mod flights;
 mod malformed;
 mod places;
+mod read_api;
 mod restart;

@@ -7,7 +7,7 @@ use millstream_io_gcp::pubsub::PubSubError;
 use millstream_local_gcp::scheduler;
 
 use crate::replay::ReplayError;
-use crate::scheduled_ingest::ConfigError;
+use crate::scheduled_ingest::{ConfigError, ReadApiError};
 
 /// Why a run failed; the cause is in `source`.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,17 @@ pub enum RunError {
     /// The status pages cannot be served.
     #[error("cannot serve the status pages on port {port}")]
     StatusPages {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The read API cannot be set up.
+    #[error(transparent)]
+    ReadApi(#[from] ReadApiError),
+    /// The read API cannot be served.
+    #[error("cannot serve the read API on port {port}")]
+    ReadApiPort {
         /// The port.
         port: u16,
         /// What the system says.

@@ -3,6 +3,7 @@
 //! [`RunOptions`] are the options of the example and of whoever wants the same; [`run`] does it. Services that are not
 //! given are local servers of this process.
 
+mod api;
 mod error;
 mod export;
 mod job;
@@ -12,6 +13,7 @@ mod session;
 mod summary;
 mod tables;
 
+pub use api::ApiOptions;
 pub use error::RunError;
 pub use job::{JobOptions, wait};
 pub use options::RunOptions;

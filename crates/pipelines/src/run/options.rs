@@ -7,6 +7,7 @@ use clap::Args;
 use millstream_io_gcp::bigquery::TableReference;
 use millstream_io_gcp::connection::{Connection, Credentials};
 
+use super::api::ApiOptions;
 use super::error::RunError;
 use super::job::JobOptions;
 use crate::replay::Pace;
@@ -43,6 +44,9 @@ pub struct RunOptions {
     /// Checkpoints, workers, status pages
     #[command(flatten)]
     pub job: JobOptions,
+    /// The read API
+    #[command(flatten)]
+    pub api: ApiOptions,
     /// Use Google Cloud, or the emulators that PUBSUB_EMULATOR_HOST and BIGQUERY_EMULATOR_HOST name, with this project
     #[arg(long, value_name = "PROJECT")]
     pub project: Option<String>,

@@ -77,6 +77,7 @@ pub async fn run(
     let started = SystemClock::new().now();
     let job = options.job.engine(display).start(&build_observed(&config, &observations)?)?;
     let pages = options.job.serve_status(job.control(), out).await?;
+    let api = options.api.serve(&config, job.control(), out).await?;
     places.scheduler.add(JOB, Schedule::every(options.interval())?, feeder.target())?;
     if !options.follow {
         all_through(&feeder, &places, &config, &job).await;
@@ -84,12 +85,12 @@ pub async fn run(
     }
     let report = wait(job).await?;
     places.scheduler.shutdown().await;
-    pages.inspect(|pages| pages.abort());
 
     let fed = Fed { published: feeder.status().published, bytes: feeder.bytes() };
     let summary = Summary::new(fed, report.status(), &observations, started);
     writeln!(out, "\n{summary}")?;
     let files = leave(options, &config, &summary, out).await?;
+    pages.into_iter().chain(api).for_each(|served| served.abort());
     places.close().await?;
     Ok(Outcome { summary, report, files })
 }

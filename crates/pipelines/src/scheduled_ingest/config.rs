@@ -8,6 +8,8 @@ use millstream_io_gcp::bigquery::{CreatePolicy, Delivery, Field, TableReference}
 use millstream_io_gcp::connection::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::read_api::ReadApiConfig;
+
 /// Fixed windows of a minute, as the pipeline's description has them.
 const WINDOW_SECONDS: u64 = 60;
 /// An hour of stragglers costs little state where a window holds one accumulator per key.
@@ -90,6 +92,9 @@ pub struct ScheduledIngestConfig {
     pub tables: TablesConfig,
     /// Where messages go that cannot be used.
     pub dead_letters: DeadLetterConfig,
+    /// How the read API asks BigQuery.
+    #[serde(default)]
+    pub read_api: ReadApiConfig,
 }
 
 /// What a message holds: one JSON object.

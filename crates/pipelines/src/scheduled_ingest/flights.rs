@@ -59,6 +59,7 @@ impl ScheduledIngestConfig {
             },
             tables: TablesConfig::new(rows, aggregates),
             dead_letters: DeadLetterConfig::Table(dead_letters),
+            read_api: Default::default(),
         }
     }
 }

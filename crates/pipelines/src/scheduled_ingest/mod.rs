@@ -5,7 +5,8 @@
 //! one when it closes, late ones for stragglers, the last one marked. What cannot be used goes, with the reason and its original
 //! bytes, to the dead letters, and the job goes on.
 //!
-//! [`ScheduledIngestConfig`] describes all of it, [`build`] makes the pipeline, [`Ingest`] is the part between source and sinks.
+//! [`ScheduledIngestConfig`] describes all of it, [`build`] makes the pipeline, [`Ingest`] is the part between source and sinks,
+//! [`ReadApi`] serves the rows over HTTP.
 
 mod aggregates;
 mod build;
@@ -20,6 +21,7 @@ mod measures;
 mod message;
 mod observe;
 mod problem;
+mod read_api;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -40,5 +42,8 @@ pub use measures::{GroupKey, KeyCell, MeasureFn, Partial};
 pub use message::{EVENT_TIME, ID, MessageSchema, PUBLISH_TIME};
 pub use observe::Observations;
 pub use problem::{Problem, Reason};
+pub use read_api::{
+    AVAILABILITY, InvalidId, PROCESSING, ReadApi, ReadApiConfig, ReadApiError, RowId, ServiceLevel,
+};
 pub use row::{Cell, Columns, Row};
 pub use validate::{ConfigError, Prepared};

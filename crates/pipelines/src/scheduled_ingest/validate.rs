@@ -70,6 +70,7 @@ impl ScheduledIngestConfig {
         if self.windows.size_seconds == 0 {
             problems.push("windows: size_seconds must be at least 1".to_owned());
         }
+        self.read_api.check(&mut problems);
         let event_time = self.message.event_time.as_ref().map(|config| {
             let is_required = message
                 .column(&config.field)

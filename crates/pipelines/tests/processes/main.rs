@@ -16,5 +16,6 @@ mod load;
 mod moment;
 mod outage;
 mod program;
+mod read_api;
 mod scene;
 mod server;

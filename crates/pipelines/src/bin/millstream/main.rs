@@ -1,6 +1,8 @@
 //! The `millstream` program: local servers of Google Cloud's protocols, and the predefined pipelines by configuration file.
 
+mod config_file;
 mod local;
+mod read_api;
 mod scheduled_ingest;
 mod signals;
 
@@ -37,6 +39,8 @@ enum Command {
     /// Run the pipeline scheduled-ingest as a file configures it, until SIGINT or SIGTERM
     #[command(after_help = EXIT_STATUS)]
     ScheduledIngest(scheduled_ingest::Run),
+    /// Serve the rows that scheduled-ingest wrote, over HTTP, until SIGINT or SIGTERM
+    ReadApi(read_api::Serve),
 }
 
 #[tokio::main]
@@ -46,6 +50,7 @@ async fn main() -> ExitCode {
     let done: Result<(), BoxError> = match command {
         Command::Local(local) => local.run().await,
         Command::ScheduledIngest(run) => run.run().await,
+        Command::ReadApi(serve) => serve.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

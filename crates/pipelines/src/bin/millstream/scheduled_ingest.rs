@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use millstream::BoxError;
 use millstream::engine::display::Display;
-use millstream_pipelines::run::{JobOptions, RunError, wait};
-use millstream_pipelines::scheduled_ingest::{ScheduledIngestConfig, build, step};
+use millstream_pipelines::run::{ApiOptions, JobOptions, wait};
+use millstream_pipelines::scheduled_ingest::{build, step};
 
+use crate::config_file;
 use crate::signals::Signals;
 
 /// Options of the job.
@@ -21,12 +22,14 @@ pub(crate) struct Run {
     check: bool,
     #[command(flatten)]
     job: JobOptions,
+    #[command(flatten)]
+    api: ApiOptions,
 }
 
 impl Run {
     /// Runs the job to its end, or that of everybody's patience, and prints how it went.
     pub(crate) async fn run(self) -> Result<(), BoxError> {
-        let config = self.config()?;
+        let config = config_file::read(&self.config)?;
         let pipeline = build(&config)?;
         let mut out = std::io::stdout();
         if self.check {
@@ -38,21 +41,14 @@ impl Run {
         // The job stops by itself at the first signal, and gives up at the second: if it can.
         let mut signals = Signals::listen()?;
         let pages = self.job.serve_status(job.control(), &mut out).await?;
+        let api = self.api.serve(&config, job.control(), &mut out).await?;
         // Progress and the final table are on standard error already.
         let report = signals.bear(2, wait(job)).await?;
-        pages.inspect(|pages| pages.abort());
+        pages.into_iter().chain(api).for_each(|served| served.abort());
         let status = report.status();
         let read = status.step(step::READ).map_or(0, |read| read.records_out);
         say(&mut out, &format!("{} messages read in {:.1} s", read, status.seconds))?;
         Ok(())
-    }
-
-    fn config(&self) -> Result<ScheduledIngestConfig, BoxError> {
-        let path = &self.config;
-        let failed = |source| RunError::File { action: "read", path: path.clone(), source };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        // What the parser says names the field, the line and the column.
-        Ok(serde_json::from_str(&text).map_err(|error| failed(error.into()))?)
     }
 }
 
