@@ -111,10 +111,31 @@ def _():
     raises(exceptions.BadRequest, lambda: query("SELECT nothing FROM shop.orders"))
 
 
+@row("BigQuery: rows are inserted as JSON, refused one by one, each insert id once")
+def _():
+    rows = [{"id": 20, "name": "oat", "at": NOON.isoformat()}, {"id": 21}]
+    for _ in range(2):
+        equal(client.insert_rows_json("demo.shop.orders", rows, row_ids=["a", "b"]), [])
+    by_id = "SELECT id, name, at FROM shop.orders WHERE id >= 20 ORDER BY id"
+    equal(query(by_id), [(20, "oat", NOON), (21, None, None)])
+    bad = [{"id": 22}, {"id": "many"}, {"id": 23, "colour": "red"}]
+    errors = client.insert_rows_json("demo.shop.orders", bad)
+    told = [(one["index"], one["errors"][0]["reason"], one["errors"][0]["location"]) for one in errors]
+    equal(told, [(0, "stopped", ""), (1, "invalid", "id"), (2, "invalid", "colour")])
+    lenient = {"skip_invalid_rows": True, "ignore_unknown_values": True}
+    errors = client.insert_rows_json("demo.shop.orders", bad, **lenient)
+    equal([one["index"] for one in errors], [1])
+    equal([one[0] for one in query(by_id)], [20, 21, 22, 23])
+    equal(client.insert_rows("demo.shop.orders", [(24, "rye", NOON)], selected_fields=SCHEMA), [])
+    equal(query(by_id)[-1], (24, "rye", NOON))
+    missing = "demo.shop.nothing"
+    raises(exceptions.NotFound, lambda: client.insert_rows_json(missing, rows, retry=None))
+
+
 @row("BigQuery: rows are listed page by page")
 def _():
     rows = client.list_rows("demo.shop.orders", page_size=2)
-    equal(sorted(one["id"] for one in rows), [1, 2, 3, 4, 10, 11])
+    equal(sorted(one["id"] for one in rows), [1, 2, 3, 4, 10, 11, *range(20, 25)])
 
 
 @row("BigQuery: a column is added, and old rows have none of it")

@@ -148,6 +148,8 @@ pub enum Reason {
     Duplicate,
     /// The request is malformed.
     Invalid,
+    /// The request breaks a limit of the service in front.
+    BadRequest,
     /// The query cannot be run.
     InvalidQuery,
     /// Something is still in use.
@@ -192,6 +194,7 @@ impl Reason {
             Self::NotFound => "notFound",
             Self::Duplicate => "duplicate",
             Self::Invalid => "invalid",
+            Self::BadRequest => "badRequest",
             Self::InvalidQuery => "invalidQuery",
             Self::ResourceInUse => "resourceInUse",
             Self::ConditionNotMet => "conditionNotMet",
@@ -210,7 +213,7 @@ impl Reason {
         match self {
             Self::NotFound => 404,
             Self::Duplicate => 409,
-            Self::Invalid | Self::InvalidQuery | Self::ResourceInUse => 400,
+            Self::Invalid | Self::BadRequest | Self::InvalidQuery | Self::ResourceInUse => 400,
             Self::ConditionNotMet => 412,
             Self::NotImplemented => 501,
             Self::Stopped => 499,
@@ -227,7 +230,7 @@ impl Reason {
         match self {
             Self::NotFound => "NOT_FOUND",
             Self::Duplicate => "ALREADY_EXISTS",
-            Self::Invalid | Self::InvalidQuery => "INVALID_ARGUMENT",
+            Self::Invalid | Self::BadRequest | Self::InvalidQuery => "INVALID_ARGUMENT",
             Self::ResourceInUse | Self::ConditionNotMet => "FAILED_PRECONDITION",
             Self::NotImplemented => "UNIMPLEMENTED",
             Self::Stopped => "CANCELLED",

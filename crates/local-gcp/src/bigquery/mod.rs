@@ -2,7 +2,7 @@
 //!
 //! [`State`] is the pure state machine of datasets, tables, rows and write streams; a simulator can drive it
 //! directly. [`BigQuery`] is the shell around it: lock, clock, journal, jobs. [`service`] makes the two
-//! faces of a [`BigQuery`]: REST (`/bigquery/v2`: datasets, tables, rows, query jobs) and gRPC
+//! faces of a [`BigQuery`]: REST (`/bigquery/v2`: datasets, tables, rows listed and inserted, query jobs) and gRPC
 //! (`BigQueryWrite`: default, COMMITTED, BUFFERED and PENDING streams; protocol-buffer and Arrow rows).
 //!
 //! Rows are kept as Arrow batches in the schema Google's Storage Read API has. Queries are single

@@ -3,6 +3,7 @@
 mod arrow;
 mod check;
 mod convert;
+mod json;
 mod plan;
 mod proto;
 mod wire;
@@ -10,5 +11,6 @@ mod wire;
 pub(crate) use arrow::{decode_arrow, to_canonical};
 pub(crate) use check::check_rows;
 pub(crate) use convert::{from_text, parse_int64};
+pub(crate) use json::{JsonFault, JsonRows};
 pub(crate) use plan::MessagePlan;
 pub(crate) use proto::decode_rows;

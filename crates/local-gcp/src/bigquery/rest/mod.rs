@@ -1,7 +1,8 @@
-//! The REST API, `/bigquery/v2`: datasets, tables, their rows, and query jobs.
+//! The REST API, `/bigquery/v2`: datasets, tables, their rows (listed and inserted), and query jobs.
 
 mod datasets;
 mod error;
+mod insert_all;
 mod jobs;
 mod properties;
 mod request;
@@ -12,5 +13,7 @@ mod tables;
 
 pub(crate) use router::router;
 
+#[cfg(test)]
+mod insert_all_tests;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use axum::routing::{any, get, post};
 use http::Method;
 
 use super::error::Answer;
-use super::{datasets, jobs, tables};
+use super::{datasets, insert_all, jobs, tables};
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::BigQuery;
 
@@ -23,6 +23,7 @@ pub(crate) fn router(bigquery: BigQuery) -> Router {
         .route("/datasets/{dataset}/tables", get(tables::list).post(tables::insert))
         .route("/datasets/{dataset}/tables/{table}", table)
         .route("/datasets/{dataset}/tables/{table}/data", get(tables::data))
+        .route("/datasets/{dataset}/tables/{table}/insertAll", post(insert_all::insert_all))
         .route("/queries", post(jobs::query))
         .route("/queries/{job}", get(jobs::results))
         .route("/jobs", get(jobs::list).post(jobs::insert))

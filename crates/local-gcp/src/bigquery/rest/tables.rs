@@ -17,9 +17,9 @@ use crate::bigquery::state::{self, Table};
 use crate::bigquery::value::Value;
 
 /// Project, dataset and table of a path.
-type TablePath = Path<(String, String, String)>;
+pub(super) type TablePath = Path<(String, String, String)>;
 
-fn name_of(Path((project, dataset, table)): TablePath) -> TableName {
+pub(super) fn name_of(Path((project, dataset, table)): TablePath) -> TableName {
     TableName::new(project, dataset, table)
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow_array::RecordBatch;
 
 use super::faults::Faults;
+use super::inserts::InsertIds;
 use super::record::{Record, StoredRows};
 use super::resources::{Dataset, StreamEntry, Table, TableEntry, WriteStream};
 use crate::bigquery::names::{DatasetName, StreamName, TableName};
@@ -112,6 +113,15 @@ impl State {
                 let entry = self.tables.get_mut(&table).ok_or("no such table")?;
                 entry.rows.push(rows.into_batch(&entry.table.schema)?);
             }
+            Record::Inserted { table, at, rows, ids } => {
+                let entry = self.tables.get_mut(&table).ok_or("no such table")?;
+                entry.inserted.remember(at, ids);
+                entry.show(vec![rows.into_batch(&entry.table.schema)?], at);
+            }
+            Record::InsertIds { table, at, ids } => {
+                let entry = self.tables.get_mut(&table).ok_or("no such table")?;
+                entry.inserted.remember(at, ids);
+            }
             Record::NextStream(next) => self.next_stream = next,
         }
         self.version += 1;
@@ -120,7 +130,8 @@ impl State {
 
     fn apply_table(&mut self, table: Table) -> Result<(), BoxError> {
         let Some(entry) = self.tables.get_mut(&table.name) else {
-            let entry = TableEntry { table, rows: TableRows::default() };
+            let entry =
+                TableEntry { table, rows: TableRows::default(), inserted: InsertIds::default() };
             self.tables.insert(entry.table.name.clone(), entry);
             return Ok(());
         };
@@ -198,7 +209,12 @@ impl State {
                 table: entry.table.name.clone(),
                 rows: StoredRows::new(batch.clone()),
             });
-            std::iter::once(Record::Table(entry.table.clone())).chain(rows)
+            let ids = entry.inserted.requests().map(|(at, ids)| Record::InsertIds {
+                table: entry.table.name.clone(),
+                at: *at,
+                ids: ids.clone(),
+            });
+            std::iter::once(Record::Table(entry.table.clone())).chain(rows).chain(ids)
         });
         let streams = self.streams.values().flat_map(|entry| {
             let rows = entry.held.batches().map(|batch| Record::HeldRows {

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod faults;
+mod inserts;
 mod machine;
 mod record;
 mod resources;

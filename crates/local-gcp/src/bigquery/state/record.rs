@@ -74,6 +74,26 @@ pub enum Record {
         /// The rows.
         rows: StoredRows,
     },
+    /// Rows were inserted one by one.
+    Inserted {
+        /// The table.
+        table: TableName,
+        /// When.
+        at: Timestamp,
+        /// The rows, in the table's schema of that moment.
+        rows: StoredRows,
+        /// The ids of those rows that have one.
+        ids: Vec<String>,
+    },
+    /// In a snapshot: ids of rows inserted of late.
+    InsertIds {
+        /// The table.
+        table: TableName,
+        /// When.
+        at: Timestamp,
+        /// The ids.
+        ids: Vec<String>,
+    },
     /// In a snapshot: the number the next stream is named by.
     NextStream(u64),
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
+use super::inserts::InsertIds;
 use crate::bigquery::names::{DatasetName, StreamName, TableName};
 use crate::bigquery::rows::TableRows;
 use crate::bigquery::schema::TableSchema;
@@ -69,6 +70,7 @@ fn etag(created: Timestamp, version: u64) -> String {
 pub(crate) struct TableEntry {
     pub(crate) table: Table,
     pub(crate) rows: TableRows,
+    pub(crate) inserted: InsertIds,
 }
 
 /// When the rows of a write stream become visible.

@@ -1,6 +1,8 @@
 //! Rows that were checked against a table's schema and may be appended to it.
 
-use arrow_array::RecordBatch;
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_schema::ArrowError;
+use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
 
 use crate::bigquery::error::WriteError;
@@ -68,6 +70,14 @@ impl CheckedRows {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Those of the rows whose place in `keep` says so; perhaps none.
+    pub(super) fn kept(self, keep: &[bool]) -> Result<RecordBatch, ArrowError> {
+        if keep.iter().all(|kept| *kept) && keep.len() == self.len() {
+            return Ok(self.0);
+        }
+        filter_record_batch(&self.0, &BooleanArray::from(keep.to_vec()))
     }
 
     pub(super) fn into_batch(self) -> RecordBatch {
