@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use millstream::BoxError;
 use millstream::batch::Batch;
 use millstream::engine::Report;
 use millstream::io::{Io, IoContext};
@@ -133,6 +135,49 @@ async fn tables_that_take_nothing_stop_the_intake_together() {
     // What is encoded takes somewhat more than the values; what a batch adds is not known before it is encoded.
     let bytes = taken * 16;
     assert!((HELD_MAX / 4..4 * HELD_MAX).contains(&bytes), "{bytes} bytes were taken");
+}
+
+/// Waits for what a writer is polled for.
+async fn polled<R>(mut poll: impl FnMut(&mut WriteContext<'_>) -> Poll<Result<R, BoxError>>) -> R {
+    let clock = SystemClock::new();
+    let mut refused = Batch::new();
+    loop {
+        if let Poll::Ready(done) = poll(&mut WriteContext::new(clock.now(), &mut refused)) {
+            return done.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_gets_no_rows_any_more_makes_room_for_another() {
+    let local = LocalGcp::start().await.unwrap();
+    let mut ctx = IoContext::detached("Write");
+    let runtime = tokio::runtime::Handle::current();
+    ctx.io = Io::new(move |task| drop(runtime.spawn(task)));
+    let mut writer = by_sensor(&local).max_tables(1).writer(&ctx).unwrap();
+    let batch = |sensor| {
+        let mut batch = Batch::new();
+        batch.push(Timestamp::EPOCH, Reading { sensor, number: sensor });
+        batch
+    };
+
+    let (mut refused, clock) = (Batch::new(), SystemClock::new());
+    for sensor in [1, 2] {
+        let mut write = WriteContext::new(clock.now(), &mut refused);
+        writer.write(&mut batch(sensor), &mut write).unwrap();
+        for epoch in 1..=3 {
+            let prepared = polled(|ctx| writer.poll_prepare(epoch, ctx)).await;
+            writer.commit(epoch, prepared, false).unwrap();
+            polled(|ctx| writer.poll_committed(ctx)).await;
+            if epoch == 1 {
+                let mut write = WriteContext::new(clock.now(), &mut refused);
+                let error = writer.write(&mut batch(3), &mut write).unwrap_err();
+                assert!(error.to_string().contains("1 tables already"), "{error}");
+            }
+        }
+    }
+    assert_eq!((rows(&local, 1), rows(&local, 2)), (vec![1], vec![2]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
