@@ -1,5 +1,6 @@
 """Google's own Python client of Pub/Sub against the local server."""
 
+import datetime
 import threading
 
 from google.api_core import exceptions
@@ -83,6 +84,59 @@ def _():
     stream.cancel()
     stream.result()
     equal((in_time, received), (True, {b"%d" % number for number in range(2_000)}))
+
+
+def take_all(name):
+    """Pulls and acknowledges what there is, and returns the data."""
+    data = []
+    while True:
+        answer = subscriber.pull(subscription=name, max_messages=100, return_immediately=True)
+        if not answer.received_messages:
+            return data
+        data.extend(one.message.data for one in answer.received_messages)
+        subscriber.acknowledge(subscription=name, ack_ids=[one.ack_id for one in answer.received_messages])
+
+
+@row("Pub/Sub: a seek to a time brings back retained messages, or acknowledges them")
+def _():
+    retaining = subscriber.subscription_path("demo", "retaining")
+    week = datetime.timedelta(days=7)
+    request = {"name": retaining, "topic": topic, "retain_acked_messages": True, "message_retention_duration": week}
+    equal(subscriber.create_subscription(request=request).retain_acked_messages, True)
+    for data in (b"one", b"two"):
+        publisher.publish(topic, data).result()
+    equal(take_all(retaining), [b"one", b"two"])
+    equal(take_all(retaining), [])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    hour = datetime.timedelta(hours=1)
+    subscriber.seek(request={"subscription": retaining, "time": now - hour})
+    subscriber.seek(request={"subscription": retaining, "time": now + hour})
+    equal(take_all(retaining), [])
+    subscriber.seek(request={"subscription": retaining, "time": now - hour})
+    equal(take_all(retaining), [b"one", b"two"])
+    subscriber.delete_subscription(subscription=retaining)
+    equal(len(take_all(subscription)), 2)
+
+
+@row("Pub/Sub: snapshots are created, listed, updated, sought, deleted")
+def _():
+    snapshot = subscriber.snapshot_path("demo", "noon")
+    publisher.publish(topic, b"before").result()
+    created = subscriber.create_snapshot(name=snapshot, subscription=subscription)
+    equal((created.name, created.topic), (snapshot, topic))
+    raises(exceptions.AlreadyExists, lambda: subscriber.create_snapshot(name=snapshot, subscription=subscription))
+    equal([one.name for one in subscriber.list_snapshots(project="projects/demo")], [snapshot])
+    equal(list(publisher.list_topic_snapshots(topic=topic)), [snapshot])
+    changed = {"snapshot": {"name": snapshot, "labels": {"team": "mill"}}, "update_mask": {"paths": ["labels"]}}
+    equal(dict(subscriber.update_snapshot(request=changed).labels), {"team": "mill"})
+    equal(subscriber.get_snapshot(snapshot=snapshot).expire_time, created.expire_time)
+    publisher.publish(topic, b"after").result()
+    for _ in range(2):
+        equal(take_all(subscription), [b"before", b"after"])
+        subscriber.seek(request={"subscription": subscription, "snapshot": snapshot})
+    equal(take_all(subscription), [b"before", b"after"])
+    subscriber.delete_snapshot(snapshot=snapshot)
+    raises(exceptions.NotFound, lambda: subscriber.get_snapshot(snapshot=snapshot))
 
 
 @row("Pub/Sub: delete subscription and topic")

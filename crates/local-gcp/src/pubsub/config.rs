@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::{Error, Result};
 use super::names;
+use crate::clock::Timestamp;
 use crate::proto::pubsub as proto;
 
 /// Acknowledgement deadlines in seconds.
@@ -121,7 +122,6 @@ fn warn_about_unserved(subscription: &proto::Subscription) {
         ("enable_message_ordering", subscription.enable_message_ordering),
         ("filter", !subscription.filter.is_empty()),
         ("dead_letter_policy", subscription.dead_letter_policy.is_some()),
-        ("retain_acked_messages", subscription.retain_acked_messages),
         ("enable_exactly_once_delivery", subscription.enable_exactly_once_delivery),
     ];
     for (field, _) in unserved.iter().filter(|(_, used)| *used) {
@@ -129,7 +129,7 @@ fn warn_about_unserved(subscription: &proto::Subscription) {
     }
 }
 
-fn check_labels(count: usize) -> Result<()> {
+pub(super) fn check_labels(count: usize) -> Result<()> {
     if count > LABELS_MAX {
         return Err(Error::invalid(format!("{count} labels given, the maximum is {LABELS_MAX}.")));
     }
@@ -274,6 +274,37 @@ fn update_subscription_field(
         path => return Err(not_updatable(path)),
     }
     Ok(())
+}
+
+/// The snapshot `current` with the fields named in `mask` taken from `update`.
+pub(super) fn update_snapshot(
+    current: &proto::Snapshot,
+    update: proto::Snapshot,
+    mask: &[String],
+) -> Result<proto::Snapshot> {
+    let mut snapshot = current.clone();
+    for path in require(mask)? {
+        match path.as_str() {
+            "labels" => snapshot.labels.clone_from(&update.labels),
+            "expire_time" => snapshot.expire_time = update.expire_time,
+            path => return Err(not_updatable(path)),
+        }
+    }
+    check_labels(snapshot.labels.len())?;
+    Ok(snapshot)
+}
+
+/// The instant of a protocol timestamp; far ones saturate.
+pub(super) fn to_instant(time: &prost_types::Timestamp) -> Timestamp {
+    let micros =
+        time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000);
+    Timestamp::from_micros(micros)
+}
+
+/// An instant as the protocol spells it.
+pub(super) fn from_instant(at: Timestamp) -> prost_types::Timestamp {
+    let (seconds, nanos) = at.as_seconds_and_nanos();
+    prost_types::Timestamp { seconds, nanos }
 }
 
 fn require(mask: &[String]) -> Result<&[String]> {

@@ -48,12 +48,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The server holds as many unacknowledged bytes as it may.
+    /// The server holds as many unacknowledged and retained bytes as it may.
     #[error(
-        "the local Pub/Sub holds {held} bytes of unacknowledged messages, its limit is {limit}"
+        "the local Pub/Sub holds {held} bytes of unacknowledged or retained messages, its limit is {limit}"
     )]
     Full {
-        /// Bytes held over all subscriptions.
+        /// Bytes held over all subscriptions and snapshots.
         held: u64,
         /// The configured limit.
         limit: u64,

@@ -1,11 +1,11 @@
-//! Resource names: `projects/P/topics/T` and `projects/P/subscriptions/S`.
+//! Resource names: `projects/P/topics/T` and the like for subscriptions and snapshots.
 
 use super::error::{Error, Result};
 
 /// The topic of subscriptions whose topic was deleted.
 pub const DELETED_TOPIC: &str = "_deleted-topic_";
 
-/// Shortest and longest id of a topic or subscription, in characters.
+/// Shortest and longest id of a topic, subscription or snapshot, in characters.
 const ID_LENGTH: std::ops::RangeInclusive<usize> = 3..=255;
 
 /// Longest project id, with a domain prefix such as `example.com:`.
@@ -19,6 +19,11 @@ pub(crate) fn check_topic(name: &str) -> Result<()> {
 /// Checks `projects/P/subscriptions/S`.
 pub(crate) fn check_subscription(name: &str) -> Result<()> {
     check(name, "subscriptions")
+}
+
+/// Checks `projects/P/snapshots/S`.
+pub(crate) fn check_snapshot(name: &str) -> Result<()> {
+    check(name, "snapshots")
 }
 
 /// Checks `projects/P`.

@@ -148,6 +148,38 @@ async fn topics_and_subscriptions_are_administered_over_rest() {
 }
 
 #[tokio::test]
+async fn snapshots_and_seeks_go_over_rest() {
+    let local = LocalGcp::start().await.unwrap();
+    let http = Http::new(&local);
+    http.ok("PUT", TOPIC, json!({})).await;
+    let body = json!({ "topic": "projects/p/topics/orders", "retainAckedMessages": true });
+    http.ok("PUT", SUBSCRIPTION, body).await;
+    let snapshot = "/v1/projects/p/snapshots/noon";
+    let body = json!({ "subscription": "projects/p/subscriptions/first" });
+    let made = http.ok("PUT", snapshot, body).await;
+    assert_eq!(made["topic"], "projects/p/topics/orders");
+    assert_eq!(http.ok("GET", snapshot, json!({})).await, made);
+    let update = json!({ "snapshot": { "labels": { "a": "b" } }, "updateMask": "labels" });
+    assert_eq!(http.ok("PATCH", snapshot, update).await["labels"], json!({ "a": "b" }));
+    let listed = http.ok("GET", "/v1/projects/p/snapshots", json!({})).await;
+    assert_eq!(listed["snapshots"][0]["name"], "projects/p/snapshots/noon");
+    let listed = http.ok("GET", &format!("{TOPIC}/snapshots"), json!({})).await;
+    assert_eq!(listed["snapshots"], json!(["projects/p/snapshots/noon"]));
+
+    let message = json!({ "messages": [{ "data": "eA==" }] });
+    http.ok("POST", &format!("{TOPIC}:publish"), message).await;
+    let seek = format!("{SUBSCRIPTION}:seek");
+    http.ok("POST", &seek, json!({ "time": "2100-01-01T00:00:00Z" })).await;
+    assert_eq!(local.pubsub().unacked(), 0);
+    http.ok("POST", &seek, json!({ "snapshot": "projects/p/snapshots/noon" })).await;
+    assert_eq!(local.pubsub().unacked(), 1);
+    http.ok("POST", &seek, json!({ "time": "2100-01-01T00:00:00Z" })).await;
+    http.ok("POST", &seek, json!({ "time": "2020-01-01T00:00:00Z" })).await;
+    assert_eq!(local.pubsub().unacked(), 1);
+    http.ok("DELETE", snapshot, json!({})).await;
+}
+
+#[tokio::test]
 async fn bad_requests_get_errors_in_googles_form() {
     let local = LocalGcp::start().await.unwrap();
     let http = Http::new(&local);
@@ -161,8 +193,9 @@ async fn bad_requests_get_errors_in_googles_form() {
         ("POST", TOPIC, "", 400),
         ("POST", &publish, "", 400),
         ("POST", &publish, r#"{"messages":[{"data":"?"}]}"#, 400),
-        ("POST", "/v1/projects/p/subscriptions/first:seek", "{}", 501),
-        ("GET", "/v1/projects/p/snapshots", "", 501),
+        ("POST", "/v1/projects/p/subscriptions/first:seek", "{}", 400),
+        ("POST", "/v1/projects/p/subscriptions/first:seek", r#"{"time":"noon"}"#, 400),
+        ("GET", "/v1/projects/p/snapshots/none", "", 404),
         ("PUT", "/v1/projects/p/topics/other", r#"{"ingestionDataSourceSettings":{}}"#, 501),
         ("POST", "/v1/projects/p/subscriptions/none:acknowledge", r#"{"ackIds":["1-2-3"]}"#, 404),
         ("POST", "/v1/projects/p/subscriptions/none:acknowledge", r#"{"ackIds":["x"]}"#, 400),

@@ -220,9 +220,14 @@ async fn what_is_not_served_says_so() {
     let local = LocalGcp::start().await.unwrap();
     start_with_topic(&local);
     let mut client = client(&local).await;
+    let push = proto::PushConfig { push_endpoint: "http://x".to_owned(), ..Default::default() };
+    let request = proto::ModifyPushConfigRequest {
+        subscription: SUBSCRIPTION.to_owned(),
+        push_config: Some(push),
+    };
+    let status = client.modify_push_config(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!(status.message(), "push delivery is not served by the local Pub/Sub");
     let status = client.seek(proto::SeekRequest::default()).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
-    assert_eq!(status.message(), "seek is not served by the local Pub/Sub");
-    let status = client.create_snapshot(proto::CreateSnapshotRequest::default()).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!(status.code(), Code::InvalidArgument);
 }

@@ -2,6 +2,7 @@
 
 mod json;
 mod routes;
+mod snapshots;
 mod values;
 
 pub(crate) use routes::router;

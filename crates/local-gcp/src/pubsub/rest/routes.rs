@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::json::{Message, PushConfig, ReceivedMessage, Subscription, Topic};
-use super::values::field_mask;
+use super::snapshots;
+use super::values::{Time, field_mask};
+use crate::proto::pubsub as proto;
+use crate::proto::pubsub::seek_request::Target;
 use crate::pubsub::error::{Error, message};
-use crate::pubsub::service::{modify_ack_deadline, parse_ack_ids, publish, pull};
+use crate::pubsub::service::{modify_ack_deadline, parse_ack_ids, publish, pull, seek};
 use crate::pubsub::{PubSub, Result};
 use crate::status::json_error;
 
@@ -30,17 +33,12 @@ pub(crate) fn router(pubsub: PubSub) -> Router {
         .route("/v1/projects/{project}/topics", get(list_topics))
         .route("/v1/projects/{project}/topics/{topic}", topic.post(post_topic))
         .route("/v1/projects/{project}/topics/{topic}/subscriptions", get(list_topic_subscriptions))
-        .route("/v1/projects/{project}/topics/{topic}/snapshots", get(no_snapshots))
         .route("/v1/projects/{project}/subscriptions", get(list_subscriptions))
         .route(
             "/v1/projects/{project}/subscriptions/{subscription}",
             subscription.post(post_subscription),
         )
-        .route("/v1/projects/{project}/snapshots", get(no_snapshots))
-        .route(
-            "/v1/projects/{project}/snapshots/{snapshot}",
-            get(no_snapshots).put(no_snapshots).patch(no_snapshots).delete(no_snapshots),
-        )
+        .merge(snapshots::routes())
         .with_state(pubsub)
 }
 
@@ -53,7 +51,7 @@ impl IntoResponse for Error {
 }
 
 /// A request body; an empty one reads as `{}`.
-struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Response;
@@ -75,11 +73,11 @@ fn refused_body(rejection: BytesRejection) -> Response {
 /// Query parameters that some route knows.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Parameters {
+pub(super) struct Parameters {
     #[serde(rename = "pageSize")]
-    page_size: i32,
+    pub(super) page_size: i32,
     #[serde(rename = "pageToken")]
-    page_token: String,
+    pub(super) page_token: String,
     #[serde(rename = "$alt")]
     alt: String,
 }
@@ -90,19 +88,19 @@ impl Parameters {
     }
 }
 
-type Names = BTreeMap<String, String>;
-type Answer<T> = Result<Json<T>>;
+pub(super) type Names = BTreeMap<String, String>;
+pub(super) type Answer<T> = Result<Json<T>>;
 
 /// The answer without content.
 #[derive(Debug, Serialize)]
-struct Empty {}
+pub(super) struct Empty {}
 
-fn project(path: &Names) -> String {
+pub(super) fn project(path: &Names) -> String {
     format!("projects/{}", path.get("project").map_or("", String::as_str))
 }
 
 /// The resource named by the path, and the verb behind its colon.
-fn resource<'a>(path: &'a Names, kind: &str, parameter: &str) -> (String, &'a str) {
+pub(super) fn resource<'a>(path: &'a Names, kind: &str, parameter: &str) -> (String, &'a str) {
     let last = path.get(parameter).map_or("", String::as_str);
     let (id, verb) = last.split_once(':').unwrap_or((last, ""));
     (format!("{}/{kind}/{id}", project(path)), verb)
@@ -117,7 +115,7 @@ fn subscription_name(path: &Names) -> Result<String> {
     without_verb(resource(path, "subscriptions", "subscription"))
 }
 
-fn without_verb((name, verb): (String, &str)) -> Result<String> {
+pub(super) fn without_verb((name, verb): (String, &str)) -> Result<String> {
     if verb.is_empty() { Ok(name) } else { Err(unknown_verb(verb)) }
 }
 
@@ -288,6 +286,8 @@ struct SubscriptionRequest {
     max_messages: i32,
     return_immediately: bool,
     push_config: Option<PushConfig>,
+    time: Option<Time>,
+    snapshot: Option<String>,
 }
 
 async fn post_subscription(
@@ -314,12 +314,12 @@ async fn post_subscription(
             pubsub.change(|state, _| state.modify_push_config(&name, push))?;
         }
         "detach" => pubsub.change(|state, _| state.detach_subscription(&name))?,
-        "seek" => return Err(Error::Unimplemented { what: "seek" }),
+        "seek" => {
+            let time = it.time.map(|time| Target::Time(time.0));
+            let target = time.or_else(|| it.snapshot.map(Target::Snapshot));
+            seek(&pubsub, proto::SeekRequest { subscription: name, target })?;
+        }
         verb => return Err(unknown_verb(verb)),
     }
     Ok(Json(json!({})))
-}
-
-async fn no_snapshots() -> Error {
-    Error::Unimplemented { what: "a snapshot" }
 }

@@ -29,6 +29,23 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// An instant as JSON has it: RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Time(pub(super) prost_types::Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| D::Error::custom(format!("illegal timestamp {text:?}")))
+    }
+}
+
 /// Bytes as base64, either alphabet on the way in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Base64(pub(super) Bytes);

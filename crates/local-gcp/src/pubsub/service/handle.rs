@@ -152,7 +152,8 @@ impl PubSub {
     pub fn compact(&self) -> journal::Result<()> {
         let Some(journal) = &self.shared.journal else { return Ok(()) };
         let inner = self.lock();
-        if !journal.is_worth_rewriting(inner.state.unacked_bytes()) {
+        let live_bytes = inner.state.unacked_bytes() + inner.state.retained_bytes();
+        if !journal.is_worth_rewriting(live_bytes) {
             return Ok(());
         }
         journal.rewrite(inner.state.snapshot())

@@ -11,4 +11,4 @@ pub(crate) use publisher::PublisherService;
 pub(in crate::pubsub) use publisher::publish;
 pub use puller::Puller;
 pub(crate) use subscriber::SubscriberService;
-pub(in crate::pubsub) use subscriber::{modify_ack_deadline, parse_ack_ids, pull};
+pub(in crate::pubsub) use subscriber::{modify_ack_deadline, parse_ack_ids, pull, seek};

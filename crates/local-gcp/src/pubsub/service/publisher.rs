@@ -95,9 +95,16 @@ impl Publisher for PublisherService {
 
     async fn list_topic_snapshots(
         &self,
-        _request: Request<proto::ListTopicSnapshotsRequest>,
+        request: Request<proto::ListTopicSnapshotsRequest>,
     ) -> Answer<proto::ListTopicSnapshotsResponse> {
-        Err(Error::Unimplemented { what: "a snapshot" }.into())
+        let it = request.into_inner();
+        let page = self.pubsub.change(|state, _| {
+            state.list_topic_snapshots(&it.topic, it.page_size, &it.page_token)
+        })?;
+        Ok(Response::new(proto::ListTopicSnapshotsResponse {
+            snapshots: page.entries,
+            next_page_token: page.next_page_token,
+        }))
     }
 
     async fn delete_topic(&self, request: Request<proto::DeleteTopicRequest>) -> Answer<()> {

@@ -8,7 +8,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::handle::PubSub;
 use super::streaming;
 use crate::proto::pubsub as proto;
+use crate::proto::pubsub::seek_request::Target;
 use crate::proto::subscriber::Subscriber;
+use crate::pubsub::config::to_instant;
 use crate::pubsub::error::{Error, Result};
 use crate::pubsub::message::{AckId, Delivery};
 use crate::pubsub::state::{SessionOptions, check_pull};
@@ -79,8 +81,18 @@ pub(in crate::pubsub) fn modify_ack_deadline(
     pubsub.change(|state, now| state.modify_ack_deadline(subscription, &changes, now))
 }
 
-fn no_snapshots<T>() -> Answer<T> {
-    Err(Error::Unimplemented { what: "a snapshot" }.into())
+/// Moves a subscription to a time or a snapshot; shared with the REST face.
+pub(in crate::pubsub) fn seek(pubsub: &PubSub, request: proto::SeekRequest) -> Result<()> {
+    let name = request.subscription;
+    match request.target {
+        Some(Target::Time(time)) => {
+            pubsub.change(|state, now| state.seek_to_time(&name, to_instant(&time), now))
+        }
+        Some(Target::Snapshot(snapshot)) => {
+            pubsub.change(|state, now| state.seek_to_snapshot(&name, &snapshot, now))
+        }
+        None => Err(Error::invalid("A seek needs a time or a snapshot.")),
+    }
 }
 
 #[tonic::async_trait]
@@ -180,36 +192,54 @@ impl Subscriber for SubscriberService {
         Ok(Response::new(modified?))
     }
 
-    async fn get_snapshot(&self, _: Request<proto::GetSnapshotRequest>) -> Answer<proto::Snapshot> {
-        no_snapshots()
+    async fn get_snapshot(
+        &self,
+        request: Request<proto::GetSnapshotRequest>,
+    ) -> Answer<proto::Snapshot> {
+        let name = request.into_inner().snapshot;
+        Ok(Response::new(self.pubsub.change(|state, _| state.get_snapshot(&name))?))
     }
 
     async fn list_snapshots(
         &self,
-        _: Request<proto::ListSnapshotsRequest>,
+        request: Request<proto::ListSnapshotsRequest>,
     ) -> Answer<proto::ListSnapshotsResponse> {
-        no_snapshots()
+        let it = request.into_inner();
+        let page = self
+            .pubsub
+            .change(|state, _| state.list_snapshots(&it.project, it.page_size, &it.page_token))?;
+        Ok(Response::new(proto::ListSnapshotsResponse {
+            snapshots: page.entries,
+            next_page_token: page.next_page_token,
+        }))
     }
 
     async fn create_snapshot(
         &self,
-        _: Request<proto::CreateSnapshotRequest>,
+        request: Request<proto::CreateSnapshotRequest>,
     ) -> Answer<proto::Snapshot> {
-        no_snapshots()
+        let it = request.into_inner();
+        Ok(Response::new(self.pubsub.change(|state, now| state.create_snapshot(it, now))?))
     }
 
     async fn update_snapshot(
         &self,
-        _: Request<proto::UpdateSnapshotRequest>,
+        request: Request<proto::UpdateSnapshotRequest>,
     ) -> Answer<proto::Snapshot> {
-        no_snapshots()
+        let it = request.into_inner();
+        let update = it.snapshot.ok_or_else(|| Error::invalid("No snapshot given."))?;
+        let mask = it.update_mask.unwrap_or_default().paths;
+        let updated = self.pubsub.change(|state, now| state.update_snapshot(update, &mask, now));
+        Ok(Response::new(updated?))
     }
 
-    async fn delete_snapshot(&self, _: Request<proto::DeleteSnapshotRequest>) -> Answer<()> {
-        no_snapshots()
+    async fn delete_snapshot(&self, request: Request<proto::DeleteSnapshotRequest>) -> Answer<()> {
+        let name = request.into_inner().snapshot;
+        Ok(Response::new(self.pubsub.change(|state, _| state.delete_snapshot(&name))?))
     }
 
-    async fn seek(&self, _: Request<proto::SeekRequest>) -> Answer<proto::SeekResponse> {
-        Err(Error::Unimplemented { what: "seek" }.into())
+    async fn seek(&self, request: Request<proto::SeekRequest>) -> Answer<proto::SeekResponse> {
+        seek(&self.pubsub, request.into_inner())?;
+        Ok(Response::new(proto::SeekResponse {}))
     }
 }

@@ -206,12 +206,12 @@ type Applied = std::result::Result<(), prost::DecodeError>;
 
 /// The changes behind these steps; the same at run time and in a replay.
 impl State {
-    fn apply(&mut self, record: Record) {
+    pub(super) fn apply(&mut self, record: Record) {
         self.apply_admin(&record).expect("made from checked messages by this module");
         self.record(|_| record);
     }
 
-    /// Applies a record about topics and subscriptions; fails only when its bytes are damaged.
+    /// Applies a record about topics, subscriptions and snapshots; fails only when its bytes are damaged.
     pub(super) fn apply_admin(&mut self, record: &Record) -> Applied {
         use prost::Message as _;
         match record {
@@ -220,6 +220,13 @@ impl State {
                 let config = proto::Subscription::decode(subscription.clone())?;
                 self.put_subscription(*number, config);
             }
+            Record::Snapshot { snapshot } => {
+                self.put_snapshot(proto::Snapshot::decode(snapshot.clone())?);
+            }
+            Record::SnapshotTaken { snapshot, subscription } => {
+                self.take_snapshot(proto::Snapshot::decode(snapshot.clone())?, subscription);
+            }
+            Record::SnapshotDeleted { name } => self.remove_snapshot(name),
             Record::TopicDeleted { name } => self.remove_topic(name),
             Record::SubscriptionDeleted { name } => self.remove_subscription(name),
             _ => {}
@@ -238,6 +245,9 @@ impl State {
 
     fn remove_topic(&mut self, name: &str) {
         let Some(topic) = self.topics.remove(name) else { return };
+        for snapshot in self.snapshots.values_mut().filter(|it| it.config.topic == name) {
+            snapshot.config.topic = DELETED_TOPIC.to_owned();
+        }
         for subscription in &topic.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(subscription) {
                 subscription.config.topic = DELETED_TOPIC.to_owned();
@@ -272,6 +282,7 @@ impl State {
     fn remove_subscription(&mut self, name: &str) {
         let Some(subscription) = self.subscriptions.remove(name) else { return };
         self.unacked_bytes -= subscription.unacked_bytes();
+        self.retained_bytes -= subscription.retained_bytes();
         if let Some(topic) = self.topics.get_mut(&subscription.config.topic) {
             topic.subscriptions.remove(name);
         }
@@ -289,7 +300,7 @@ impl State {
 }
 
 /// Entries whose name starts with `prefix`, after the one that `token` names.
-fn page<V, T>(
+pub(super) fn page<V, T>(
     map: &BTreeMap<String, V>,
     prefix: &str,
     size: i32,

@@ -40,7 +40,8 @@ impl State {
         names::check_topic(name)?;
         let topic = self.topics.get(name).ok_or_else(|| Error::not_found(name))?;
         check_messages(&messages)?;
-        self.check_room(topic.subscriptions.len(), &messages)?;
+        let snapshots = self.snapshots_of(name);
+        self.check_room(topic.subscriptions.len() + snapshots.len(), &messages)?;
         let count = messages.len() as u64;
         let first = self.reserve_message_ids(count);
         let messages: Vec<Arc<Message>> =
@@ -49,11 +50,14 @@ impl State {
         let Some(topic) = self.topics.get_mut(name) else { return Err(Error::not_found(name)) };
         topic.published_messages += count;
         topic.published_bytes += bytes;
-        if topic.subscriptions.is_empty() {
+        if topic.subscriptions.is_empty() && snapshots.is_empty() {
             return Ok(first);
         }
         for subscription in topic.subscriptions.clone() {
             self.change(&subscription, |it| it.publish(&messages, bytes))?;
+        }
+        for snapshot in snapshots {
+            self.add_to_snapshot(&snapshot, &messages);
         }
         self.record(|_| Record::Published { topic: name.to_owned(), messages });
         Ok(first)
@@ -61,7 +65,7 @@ impl State {
 
     fn check_room(&self, subscriptions: usize, messages: &[NewMessage]) -> Result<()> {
         let bytes: usize = messages.iter().map(|message| message.data.len()).sum();
-        let held = self.unacked_bytes;
+        let held = self.unacked_bytes + self.retained_bytes;
         let limit = self.limits.unacked_bytes_max;
         if held.saturating_add((bytes * subscriptions) as u64) > limit {
             return Err(Error::Full { held, limit });
@@ -186,7 +190,7 @@ impl State {
         result
     }
 
-    fn check_attached(&self, name: &str) -> Result<()> {
+    pub(super) fn check_attached(&self, name: &str) -> Result<()> {
         names::check_subscription(name)?;
         if self.subscription(name)?.config.detached {
             let reason = format!("Subscription is detached (subscription={name}).");

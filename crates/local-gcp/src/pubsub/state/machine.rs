@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::record::Record;
 use super::session::SessionId;
+use super::snapshots::Snapshot;
 use super::statistics::{SubscriptionStatistics, TopicStatistics};
 use super::subscription::Subscription;
 use crate::clock::Timestamp;
@@ -28,8 +29,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes of unacknowledged messages over all subscriptions (a message counts once for each); a publish
-    /// beyond is refused with `RESOURCE_EXHAUSTED`.
+    /// Bytes of unacknowledged or retained messages over all subscriptions and snapshots (a message counts once for each);
+    /// a publish beyond is refused with `RESOURCE_EXHAUSTED`.
     #[must_use]
     pub fn unacked_bytes_max(mut self, bytes: u64) -> Self {
         self.unacked_bytes_max = bytes;
@@ -64,9 +65,12 @@ impl Topic {
 pub struct State {
     pub(super) topics: BTreeMap<String, Topic>,
     pub(super) subscriptions: BTreeMap<String, Subscription>,
+    pub(super) snapshots: BTreeMap<String, Snapshot>,
     pub(super) sessions: FxHashMap<SessionId, String>,
     pub(super) limits: Limits,
     pub(super) unacked_bytes: u64,
+    /// Bytes of what snapshots and subscriptions keep beyond that.
+    pub(super) retained_bytes: u64,
     pub(super) next_message: u64,
     pub(super) messages_reserved_below: u64,
     pub(super) next_subscription: u64,
@@ -87,9 +91,11 @@ impl State {
         Self {
             topics: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             sessions: FxHashMap::default(),
             limits,
             unacked_bytes: 0,
+            retained_bytes: 0,
             next_message: FIRST_MESSAGE_ID,
             messages_reserved_below: 0,
             next_subscription: 1,
@@ -145,15 +151,17 @@ impl State {
         let mut dropped = Vec::new();
         for (name, subscription) in &mut self.subscriptions {
             let before = subscription.unacked_bytes();
+            let retained_before = subscription.retained_bytes();
             subscription.advance(now);
             self.unacked_bytes -= before - subscription.unacked_bytes();
+            self.retained_bytes -= retained_before - subscription.retained_bytes();
             self.woken.append(&mut subscription.woken);
             if !subscription.dropped.is_empty() {
                 dropped.push((name.clone(), std::mem::take(&mut subscription.dropped)));
             }
             alarm = alarm.min(subscription.next_deadline());
         }
-        self.alarm = alarm;
+        self.alarm = alarm.min(self.expire_snapshots(now));
         for (subscription, messages) in dropped {
             self.record(|_| Record::Acknowledged { subscription, messages });
         }
@@ -168,8 +176,10 @@ impl State {
         let subscription =
             self.subscriptions.get_mut(name).ok_or_else(|| Error::not_found(name))?;
         let before = subscription.unacked_bytes();
+        let retained_before = subscription.retained_bytes();
         let result = step(subscription);
         self.unacked_bytes = self.unacked_bytes + subscription.unacked_bytes() - before;
+        self.retained_bytes = self.retained_bytes + subscription.retained_bytes() - retained_before;
         self.woken.append(&mut subscription.woken);
         self.alarm = self.alarm.min(subscription.next_deadline());
         if !subscription.dropped.is_empty() {
@@ -177,6 +187,11 @@ impl State {
             self.record(|_| Record::Acknowledged { subscription: name.to_owned(), messages });
         }
         Ok(result)
+    }
+
+    /// Makes sure that [`advance`](Self::advance) has its turn at this time.
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
+        self.alarm = self.alarm.min(at);
     }
 
     /// Notes a change for the journal; costs nothing when there is none.
@@ -230,6 +245,12 @@ impl State {
     #[must_use]
     pub fn unacked_bytes(&self) -> u64 {
         self.unacked_bytes
+    }
+
+    /// Bytes of the messages that snapshots keep, and of acknowledged ones that subscriptions retain.
+    #[must_use]
+    pub fn retained_bytes(&self) -> u64 {
+        self.retained_bytes
     }
 
     /// Every topic by name, with what happened to it.

@@ -10,6 +10,7 @@ mod delivery;
 mod machine;
 mod record;
 mod session;
+mod snapshots;
 mod statistics;
 mod subscription;
 #[cfg(test)]

@@ -70,11 +70,28 @@ pub enum Record {
         /// Ids of the messages.
         messages: Vec<u64>,
     },
-    /// Part of a snapshot: messages, and who has not acknowledged them.
+    /// A snapshot (of a subscription, not of this state) was taken of what a subscription has not acknowledged.
+    SnapshotTaken {
+        /// The encoded `google.pubsub.v1.Snapshot`.
+        snapshot: Bytes,
+        /// The subscription's name.
+        subscription: String,
+    },
+    /// A snapshot of a subscription was changed; in a rewritten journal, was taken.
+    Snapshot {
+        /// The encoded `google.pubsub.v1.Snapshot`.
+        snapshot: Bytes,
+    },
+    /// A snapshot of a subscription was deleted, or its time was over.
+    SnapshotDeleted {
+        /// Its name.
+        name: String,
+    },
+    /// In a rewritten journal, or after a seek: messages, and who has not acknowledged them.
     Backlog {
         /// The messages.
         messages: Vec<Arc<Message>>,
-        /// Positions in `messages`, by subscription.
+        /// Positions in `messages`, by subscription or snapshot.
         unacked: BTreeMap<String, Vec<u32>>,
     },
 }
@@ -86,6 +103,14 @@ impl Record {
 
     pub(super) fn subscription(number: u64, subscription: &proto::Subscription) -> Self {
         Self::Subscription { number, subscription: subscription.encode_to_vec().into() }
+    }
+
+    pub(super) fn snapshot(snapshot: &proto::Snapshot) -> Self {
+        Self::Snapshot { snapshot: snapshot.encode_to_vec().into() }
+    }
+
+    pub(super) fn snapshot_taken(snapshot: &proto::Snapshot, subscription: String) -> Self {
+        Self::SnapshotTaken { snapshot: snapshot.encode_to_vec().into(), subscription }
     }
 }
 
@@ -117,6 +142,9 @@ impl State {
 
     fn replay_published(&mut self, topic: &str, messages: &[Arc<Message>]) {
         self.note_ids(messages);
+        for snapshot in self.snapshots_of(topic) {
+            self.add_to_snapshot(&snapshot, messages);
+        }
         let Some(topic) = self.topics.get(topic) else { return };
         for subscription in topic.subscriptions.clone() {
             let _ = self.change(&subscription, |it| {
@@ -127,13 +155,14 @@ impl State {
 
     fn replay_backlog(&mut self, messages: &[Arc<Message>], unacked: &BTreeMap<String, Vec<u32>>) {
         self.note_ids(messages);
-        for (subscription, positions) in unacked {
-            let _ = self.change(subscription, |it| {
-                positions
-                    .iter()
-                    .filter_map(|&position| messages.get(position as usize))
-                    .for_each(|message| it.restore(Arc::clone(message)));
-            });
+        for (holder, positions) in unacked {
+            let positions = positions.iter();
+            let held = positions.filter_map(|&position| messages.get(position as usize).cloned());
+            if self.snapshots.contains_key(holder) {
+                self.add_to_snapshot(holder, &held.collect::<Vec<_>>());
+            } else {
+                let _ = self.change(holder, |it| held.for_each(|message| it.restore(message)));
+            }
         }
     }
 
@@ -156,25 +185,46 @@ impl State {
             .subscriptions
             .values()
             .map(|subscription| Record::subscription(subscription.number, &subscription.config));
-        head.into_iter().chain(topics).chain(subscriptions).chain(self.backlog())
+        let snapshots = self.snapshots.values().map(|it| Record::snapshot(&it.config));
+        let config = topics.chain(subscriptions).chain(snapshots);
+        head.into_iter().chain(config).chain(self.backlog()).chain(self.acknowledged())
     }
 
-    /// All unacknowledged messages by id, each once, cut into records.
+    /// All messages kept by id, each once, cut into records.
     fn backlog(&self) -> impl Iterator<Item = Record> {
         let mut holders: BTreeMap<u64, (Arc<Message>, Vec<&str>)> = BTreeMap::new();
         for (name, subscription) in &self.subscriptions {
-            for message in subscription.unacked() {
-                let entry =
-                    holders.entry(message.id).or_insert_with(|| (Arc::clone(message), Vec::new()));
-                entry.1.push(name);
+            for message in subscription.unacked().chain(subscription.retained()) {
+                hold(&mut holders, message, name);
             }
+        }
+        for (name, snapshot) in &self.snapshots {
+            snapshot.messages().for_each(|message| hold(&mut holders, message, name));
         }
         let mut rest = holders.into_values();
         std::iter::from_fn(move || next_backlog_record(&mut rest))
     }
+
+    /// What subscriptions retain though it is acknowledged: in the backlog before, and acknowledged here.
+    fn acknowledged(&self) -> impl Iterator<Item = Record> {
+        self.subscriptions.iter().filter_map(|(name, subscription)| {
+            let messages: Vec<_> = subscription.retained().map(|message| message.id).collect();
+            let subscription = name.clone();
+            (!messages.is_empty()).then_some(Record::Acknowledged { subscription, messages })
+        })
+    }
 }
 
-fn next_backlog_record<'a>(
+fn hold<'a>(
+    holders: &mut BTreeMap<u64, (Arc<Message>, Vec<&'a str>)>,
+    message: &Arc<Message>,
+    name: &'a str,
+) {
+    let entry = holders.entry(message.id).or_insert_with(|| (Arc::clone(message), Vec::new()));
+    entry.1.push(name);
+}
+
+pub(super) fn next_backlog_record<'a>(
     rest: &mut impl Iterator<Item = (Arc<Message>, Vec<&'a str>)>,
 ) -> Option<Record> {
     let mut bytes = 0;

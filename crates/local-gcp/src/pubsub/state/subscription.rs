@@ -5,7 +5,7 @@
 //! O(log n) of the leases.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +75,9 @@ pub(super) struct Subscription {
     ready: usize,
     leased: usize,
     expiries: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    /// Acknowledged messages within the retention, if they are to be retained.
+    retained: BTreeMap<u64, Arc<Message>>,
+    retained_bytes: u64,
     pub(super) sessions: Sessions,
     unacked_bytes: u64,
     next_delivery: u64,
@@ -103,6 +106,8 @@ impl Subscription {
             ready: 0,
             leased: 0,
             expiries: BinaryHeap::new(),
+            retained: BTreeMap::new(),
+            retained_bytes: 0,
             sessions: Sessions::default(),
             unacked_bytes: 0,
             next_delivery: first_delivery,
@@ -121,6 +126,9 @@ impl Subscription {
         self.backoff = config.retry_policy.as_ref().map(Backoff::of);
         self.retention = config.message_retention_duration.map_or(Duration::MAX, to_std);
         self.config = config;
+        if !self.config.retain_acked_messages {
+            self.forget_retained();
+        }
     }
 
     /// Adds published messages.
@@ -133,6 +141,7 @@ impl Subscription {
     /// Adds a message of an earlier life of the server: deliverable at once, and known by its id, so that
     /// acknowledgements of deliveries made before the restart still count.
     pub(super) fn restore(&mut self, message: Arc<Message>) {
+        self.release_retained(message.id);
         self.unacked_bytes += message.size();
         self.redelivery.push_back(message.id);
         self.ready += 1;
@@ -161,6 +170,7 @@ impl Subscription {
         self.open.clear();
         self.redelivery.clear();
         self.expiries.clear();
+        self.forget_retained();
         self.ready = 0;
         self.leased = 0;
         self.unacked_bytes = 0;
@@ -277,6 +287,7 @@ impl Subscription {
             Phase::Ready => self.ready -= 1,
             Phase::BackingOff { .. } => {}
         }
+        self.retain(open.message);
         true
     }
 
@@ -332,6 +343,7 @@ impl Subscription {
             }
         }
         self.drop_old_fresh(now);
+        self.drop_old_retained(now);
         self.wake();
     }
 
@@ -396,7 +408,9 @@ impl Subscription {
     pub(super) fn next_deadline(&self) -> Timestamp {
         let expiry = self.expiries.peek().map_or(Timestamp::MAX, |Reverse((at, _))| *at);
         let oldest = self.fresh.front().map_or(Timestamp::MAX, |m| m.publish_time + self.retention);
-        expiry.min(oldest)
+        let retained = self.retained.first_key_value();
+        let retained = retained.map_or(Timestamp::MAX, |(_, m)| m.publish_time + self.retention);
+        expiry.min(oldest).min(retained)
     }
 
     /// Drops entries of acknowledged messages when they outweigh the live ones, so that long deadlines do
@@ -408,6 +422,82 @@ impl Subscription {
                 open.get(id).is_some_and(|open| open.scheduled == Some(*at))
             });
         }
+    }
+
+    /// Acknowledges every message that is not wanted, and makes deliverable again what of `kept` is wanted and was
+    /// acknowledged; tells both. Leases on wanted messages stay.
+    pub(super) fn seek(
+        &mut self,
+        is_wanted: impl Fn(&Message) -> bool,
+        kept: Vec<Arc<Message>>,
+        now: Timestamp,
+    ) -> (Vec<u64>, Vec<Arc<Message>>) {
+        let unwanted = self.open.values().filter(|open| !is_wanted(&open.message));
+        let mut acknowledged: Vec<_> = unwanted.map(|open| open.message.id).collect();
+        for id in &acknowledged {
+            self.remove(*id);
+        }
+        // By id, which is the order of publication.
+        let mut fresh = BTreeMap::new();
+        for message in std::mem::take(&mut self.fresh) {
+            if is_wanted(&message) {
+                fresh.insert(message.id, message);
+            } else {
+                acknowledged.push(message.id);
+                self.unacked_bytes -= message.size();
+                self.retain(message);
+            }
+        }
+        let is_missing = |it: &Arc<Message>| {
+            let is_held = self.open.contains_key(&it.id) || fresh.contains_key(&it.id);
+            !is_held && is_wanted(it) && !is_too_old(it, self.retention, now)
+        };
+        let restored: Vec<_> = kept.into_iter().filter(is_missing).collect();
+        for message in &restored {
+            self.release_retained(message.id);
+            self.unacked_bytes += message.size();
+            fresh.insert(message.id, Arc::clone(message));
+        }
+        self.fresh = fresh.into_values().collect();
+        self.clean_expiries();
+        self.wake();
+        (acknowledged, restored)
+    }
+
+    /// Keeps an acknowledged message if that is asked for.
+    fn retain(&mut self, message: Arc<Message>) {
+        if self.config.retain_acked_messages {
+            self.retained_bytes += message.size();
+            self.retained.insert(message.id, message);
+        }
+    }
+
+    fn release_retained(&mut self, id: u64) {
+        if let Some(message) = self.retained.remove(&id) {
+            self.retained_bytes -= message.size();
+        }
+    }
+
+    fn forget_retained(&mut self) {
+        self.retained.clear();
+        self.retained_bytes = 0;
+    }
+
+    fn drop_old_retained(&mut self, now: Timestamp) {
+        while let Some(oldest) = self.retained.first_entry()
+            && is_too_old(oldest.get(), self.retention, now)
+        {
+            self.retained_bytes -= oldest.remove().size();
+        }
+    }
+
+    /// Acknowledged messages that are retained, oldest first.
+    pub(super) fn retained(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.retained.values()
+    }
+
+    pub(super) fn retained_bytes(&self) -> u64 {
+        self.retained_bytes
     }
 
     pub(super) fn unacked_bytes(&self) -> u64 {

@@ -4,6 +4,7 @@ mod admin;
 mod chaos;
 mod delivery;
 mod replay;
+mod seek;
 
 use std::time::Duration;
 

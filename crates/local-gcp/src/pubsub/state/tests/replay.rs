@@ -4,7 +4,7 @@ use super::{OTHER, SUBSCRIPTION, TOPIC, World, payloads, secs};
 use crate::pubsub::state::{Limits, Record, State};
 
 /// A world whose changes are recorded from the first.
-fn recorded() -> World {
+pub(super) fn recorded() -> World {
     let mut world = World { state: State::new(Limits::default()), ..World::new() };
     world.state.start_recording();
     world.state.create_topic(super::topic(TOPIC)).unwrap();
@@ -23,12 +23,12 @@ fn restarted(world: &World, records: impl IntoIterator<Item = Record>) -> World 
     World { state, now: world.now }
 }
 
-fn from_journal(world: &mut World) -> World {
+pub(super) fn from_journal(world: &mut World) -> World {
     let records = world.state.take_records();
     restarted(world, records)
 }
 
-fn from_snapshot(world: &World) -> World {
+pub(super) fn from_snapshot(world: &World) -> World {
     restarted(world, world.state.snapshot())
 }
 
