@@ -1,8 +1,8 @@
 //! Departures of January 2013 through Pub/Sub and a streaming pipeline into BigQuery, in one process and without credentials.
 //!
 //! A schedule ticks, a feeder publishes the file's next slice, the pipeline writes a row for each flight and aggregates per carrier
-//! and hour; live throughput goes to standard error. `--help` shows how to follow it, to replay another file, to write a report,
-//! and to point it at Google Cloud.
+//! and hour; live throughput goes to standard error. `--help` shows how to follow it, to serve the rows over HTTP, to replay another
+//! file, to write a report, and to point it at Google Cloud.
 
 use std::io;
 use std::path::PathBuf;

@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Parser)]
 struct Arguments {
     /// Requests a second
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
     /// How long
     #[arg(long, default_value_t = 10)]
@@ -44,7 +44,7 @@ struct Arguments {
     #[arg(long, default_value_t = 27_004)]
     rows: usize,
     /// Connections that the requests take turns on
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
     /// What `cargo bench` adds by itself
     #[arg(long, hide = true)]
@@ -62,7 +62,7 @@ async fn main() -> Result<(), BoxError> {
     let api = ReadApi::connect(&config).await?;
     let serving = tokio::spawn(api.serve(listener, std::future::pending()));
 
-    let per_connection = arguments.rate * arguments.seconds / arguments.connections;
+    let per_connection = (arguments.rate * arguments.seconds).div_ceil(arguments.connections);
     let period = Duration::from_secs(1) * arguments.connections / arguments.rate;
     let clock = SystemClock::new();
     let began = clock.now();

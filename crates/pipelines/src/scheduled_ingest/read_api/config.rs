@@ -60,3 +60,22 @@ impl Default for ReadApiConfig {
         Self { timeout_millis: TIMEOUT_MILLIS, queries_max: QUERIES_MAX, waiting_max: WAITING_MAX }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_let_nothing_through_or_everything_are_reported() {
+        let problems = |config: ReadApiConfig| {
+            let mut problems = Vec::new();
+            config.check(&mut problems);
+            problems.len()
+        };
+        assert_eq!(problems(ReadApiConfig::default()), 0);
+        let nothing = ReadApiConfig { timeout_millis: 0, queries_max: 0, waiting_max: 0 };
+        assert_eq!(problems(nothing), 2);
+        let all = ReadApiConfig { waiting_max: usize::MAX, ..ReadApiConfig::default() };
+        assert_eq!(problems(all), 1);
+    }
+}

@@ -10,18 +10,6 @@
 //! | `/openapi.json` | its description |
 //! | `/healthz`, `/readyz` | whether it runs; whether BigQuery answers it |
 //! | `/metrics`, `/slo` | what it counts, in Prometheus' text format; its service levels, as JSON |
-//!
-//! ```no_run
-//! use millstream_pipelines::scheduled_ingest::{ReadApi, ScheduledIngestConfig};
-//! use tokio::net::TcpListener;
-//!
-//! # async fn serve(config: ScheduledIngestConfig) -> Result<(), Box<dyn std::error::Error>> {
-//! let api = ReadApi::connect(&config).await?;
-//! let listener = TcpListener::bind("127.0.0.1:8080").await?;
-//! api.serve(listener, std::future::pending()).await?;
-//! # Ok(())
-//! # }
-//! ```
 
 mod config;
 mod controller;

@@ -103,8 +103,11 @@ impl RowStore {
                 tracing::warn!(problem = failure.name(), reason, "a query failed");
                 Err(failure)
             }
-            Err(_) if has_asked => Err(Failure::Timeout),
-            Err(_) => Err(Failure::Busy),
+            Err(_) => {
+                let failure = if has_asked { Failure::Timeout } else { Failure::Busy };
+                tracing::warn!(problem = failure.name(), "no answer within {:?}", self.timeout);
+                Err(failure)
+            }
         }
     }
 }

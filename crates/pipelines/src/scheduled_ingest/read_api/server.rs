@@ -12,6 +12,18 @@ use super::model::RowStore;
 use super::router::router;
 
 /// The read API of one table of rows.
+///
+/// ```no_run
+/// use millstream_pipelines::scheduled_ingest::{ReadApi, ScheduledIngestConfig};
+/// use tokio::net::TcpListener;
+///
+/// # async fn serve(config: ScheduledIngestConfig) -> Result<(), Box<dyn std::error::Error>> {
+/// let api = ReadApi::connect(&config).await?;
+/// let listener = TcpListener::bind("127.0.0.1:8080").await?;
+/// api.serve(listener, std::future::pending()).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ReadApi {
     api: Api,
