@@ -8,9 +8,10 @@ use tonic_build::manual::{Builder, Method, Service};
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Unary,
+    ServerStreaming,
     Bidirectional,
 }
-use Kind::{Bidirectional, Unary};
+use Kind::{Bidirectional, ServerStreaming, Unary};
 
 /// Rust name, route name, request, response, kind.
 type Row = (&'static str, &'static str, &'static str, &'static str, Kind);
@@ -106,6 +107,18 @@ const BIGQUERY_WRITE: &[Row] = &[
     ("flush_rows", "FlushRows", "FlushRowsRequest", "FlushRowsResponse", Unary),
 ];
 
+const BIGQUERY_READ: &[Row] = &[
+    ("create_read_session", "CreateReadSession", "CreateReadSessionRequest", "ReadSession", Unary),
+    ("read_rows", "ReadRows", "ReadRowsRequest", "ReadRowsResponse", ServerStreaming),
+    (
+        "split_read_stream",
+        "SplitReadStream",
+        "SplitReadStreamRequest",
+        "SplitReadStreamResponse",
+        Unary,
+    ),
+];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let pubsub = "crate::proto::pubsub";
@@ -117,6 +130,12 @@ fn main() {
             "google.cloud.bigquery.storage.v1",
             "crate::proto::bigquery_storage",
             BIGQUERY_WRITE,
+        ),
+        service(
+            "BigQueryRead",
+            "google.cloud.bigquery.storage.v1",
+            "crate::proto::bigquery_storage",
+            BIGQUERY_READ,
         ),
     ]);
 }
@@ -134,9 +153,11 @@ fn service(name: &str, package: &str, messages: &str, rows: &[Row]) -> Service {
             .input_type(path(input))
             .output_type(path(output))
             .codec_path("tonic_prost::ProstCodec");
-        if kind == Bidirectional {
-            method = method.client_streaming().server_streaming();
-        }
+        method = match kind {
+            Unary => method,
+            ServerStreaming => method.server_streaming(),
+            Bidirectional => method.client_streaming().server_streaming(),
+        };
         builder = builder.method(method.build());
     }
     builder.build()

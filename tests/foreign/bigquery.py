@@ -1,23 +1,18 @@
 """Google's own Python clients of BigQuery and of its Storage Write API against the local server."""
 
 import datetime
-import os
 from urllib.parse import urlparse
 
 import grpc
 import pyarrow
 from google.api_core import exceptions
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 
+from bigquery_client import client, endpoint, query
 from table import equal, raises, row
 
-endpoint = os.environ["BIGQUERY_EMULATOR_HOST"]
-client = bigquery.Client(
-    project="demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": endpoint}
-)
 writer = BigQueryWriteClient(
     transport=BigQueryWriteGrpcTransport(channel=grpc.insecure_channel(urlparse(endpoint).netloc))
 )
@@ -36,11 +31,6 @@ ARROW = pyarrow.schema(
 )
 NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)
 PARENT = "projects/demo/datasets/shop/tables/orders"
-
-
-def query(sql, *parameters):
-    config = bigquery.QueryJobConfig(query_parameters=parameters)
-    return [tuple(one.values()) for one in client.query(sql, job_config=config).result()]
 
 
 def append(stream, rows, offset=None):

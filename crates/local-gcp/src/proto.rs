@@ -21,7 +21,7 @@ pub mod rpc {
     pub use googleapis_tonic_google_rpc::google::rpc::*;
 }
 
-pub use generated::{bigquery_write, publisher, subscriber};
+pub use generated::{bigquery_read, bigquery_write, publisher, subscriber};
 
 /// Written by `build.rs`: one module per service, holding its trait and its tonic server.
 #[allow(
@@ -46,5 +46,9 @@ mod generated {
     pub mod bigquery_write {
         include!(concat!(env!("OUT_DIR"), "/google.cloud.bigquery.storage.v1.BigQueryWrite.rs"));
         pub use self::big_query_write_server::*;
+    }
+    pub mod bigquery_read {
+        include!(concat!(env!("OUT_DIR"), "/google.cloud.bigquery.storage.v1.BigQueryRead.rs"));
+        pub use self::big_query_read_server::*;
     }
 }

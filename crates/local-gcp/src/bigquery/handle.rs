@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::{ApiError, Reason};
 use super::jobs::Jobs;
 use super::names::{DatasetName, TableName};
+use super::read::Sessions;
 use super::schema::TableSchema;
 use super::sql::{Catalog, TableSnapshot};
 use super::state::{State, Table};
@@ -22,7 +23,7 @@ pub(super) const LOCATION: &str = "US";
 /// A local BigQuery. Clones are handles on the same one.
 ///
 /// A change is answered only after it is in the journal, if there is one. Readers may see it a moment
-/// earlier. Jobs and their results live in memory only.
+/// earlier. Jobs, their results and read sessions live in memory only.
 ///
 /// # Example
 /// ```
@@ -53,6 +54,7 @@ pub struct BigQuery {
 struct Shared {
     state: Mutex<State>,
     jobs: Mutex<Jobs>,
+    reads: Mutex<Sessions>,
     clock: Arc<dyn Clock>,
     journal: Option<Arc<Journal>>,
     /// The state's version, for those who wait for a change.
@@ -83,6 +85,7 @@ impl BigQuery {
             version: watch::Sender::new(state.version()),
             state: Mutex::new(state),
             jobs: Mutex::new(Jobs::new(clock.now())),
+            reads: Mutex::default(),
             clock,
             journal,
             shutdown: CancellationToken::new(),
@@ -159,6 +162,11 @@ impl BigQuery {
     /// The jobs. Never locked together with the state.
     pub(super) fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The read sessions. Never locked together with the state.
+    pub(super) fn reads(&self) -> MutexGuard<'_, Sessions> {
+        self.shared.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

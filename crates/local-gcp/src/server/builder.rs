@@ -163,8 +163,11 @@ impl Builder {
         let subscriber = SubscriberServer::new(SubscriberService::new(pubsub.clone()))
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.grpc_message_bytes_max);
-        let (bigquery_rest, bigquery_write) = bigquery::service(bigquery);
-        let grpc = Routes::new(publisher).add_service(subscriber).add_service(bigquery_write);
+        let (bigquery_rest, bigquery_write, bigquery_read) = bigquery::service(bigquery);
+        let grpc = Routes::new(publisher)
+            .add_service(subscriber)
+            .add_service(bigquery_write)
+            .add_service(bigquery_read);
         let rest = pubsub::rest::router(pubsub.clone())
             .merge(bigquery_rest)
             .merge(overview::router(pubsub.clone(), bigquery.clone()))

@@ -41,6 +41,8 @@ pub(crate) struct JsonRows<'a> {
     pub(crate) missing: Vec<Value>,
     /// Whether fields that the table lacks are skipped.
     pub(crate) ignore_unknown: bool,
+    /// Whether a JSON column takes any value as it is, as in load jobs, or only the text of one.
+    pub(crate) any_json: bool,
 }
 
 impl JsonRows<'_> {
@@ -105,6 +107,9 @@ impl JsonRows<'_> {
                         );
                         Err(JsonFault::at(path, message))
                     }
+                    item if self.any_json && field.field_type == FieldType::Json => {
+                        Ok(Value::Json(item.to_string().into()))
+                    }
                     item => self.single(&field.field_type, item, path),
                 });
                 items.collect::<Result<Arc<[_]>, _>>().map(Value::Array)
@@ -114,6 +119,9 @@ impl JsonRows<'_> {
                 Err(JsonFault::at(path, message))
             }
             (_, Json::Null) => Ok(Value::Null),
+            (_, json) if self.any_json && field.field_type == FieldType::Json => {
+                Ok(Value::Json(json.to_string().into()))
+            }
             (_, Json::Array(_)) => {
                 let message = format!("Array specified for non-repeated field: {path}.");
                 Err(JsonFault::at(path, message))
@@ -210,7 +218,8 @@ mod tests {
     fn read(row: &Json, ignore_unknown: bool) -> Result<Vec<Value>, JsonFault> {
         let schema = schema();
         let missing = vec![Value::Null; schema.fields.len()];
-        JsonRows { schema: &schema, missing, ignore_unknown }.read(row.as_object().unwrap())
+        JsonRows { schema: &schema, missing, ignore_unknown, any_json: false }
+            .read(row.as_object().unwrap())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod arrow;
 mod check;
 mod convert;
+mod defaults;
 mod json;
 mod plan;
 mod proto;
@@ -11,6 +12,7 @@ mod wire;
 pub(crate) use arrow::{decode_arrow, to_canonical};
 pub(crate) use check::check_rows;
 pub(crate) use convert::{from_text, parse_int64};
+pub(crate) use defaults::missing_values;
 pub(crate) use json::{JsonFault, JsonRows};
 pub(crate) use plan::MessagePlan;
 pub(crate) use proto::decode_rows;

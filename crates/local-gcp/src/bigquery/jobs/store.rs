@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use crate::bigquery::error::{ApiError, Reason};
+use crate::bigquery::load::Loaded;
 use crate::bigquery::sql::QueryResult;
 use crate::clock::Timestamp;
 
@@ -44,6 +45,8 @@ pub(crate) struct Job {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Done(Arc<QueryResult>),
+    /// A file was loaded, or was not.
+    Loaded(Arc<Loaded>),
     /// It was done, but its result was let go.
     Expired,
     Failed(ApiError),
@@ -189,7 +192,7 @@ impl Job {
                 };
                 result.rows.iter().map(row).sum()
             }
-            Outcome::Expired | Outcome::Failed(_) => 0,
+            Outcome::Loaded(_) | Outcome::Expired | Outcome::Failed(_) => 0,
         }
     }
 
@@ -201,6 +204,10 @@ impl Job {
         match &self.outcome {
             Outcome::Done(result) => Ok(result),
             Outcome::Failed(error) => Err(error.clone()),
+            Outcome::Loaded(_) => {
+                let message = format!("Job {} is not a query job", self.key.id);
+                Err(ApiError::invalid(message))
+            }
             Outcome::Expired => {
                 let message = format!("Not found: the result of job {} has expired", self.key.id);
                 Err(ApiError::new(Reason::NotFound, message))
@@ -212,8 +219,18 @@ impl Job {
     pub(crate) fn error(&self) -> Option<&ApiError> {
         match &self.outcome {
             Outcome::Failed(error) => Some(error),
+            Outcome::Loaded(loaded) => loaded.failure.as_ref(),
             Outcome::Done(_) | Outcome::Expired => None,
         }
+    }
+
+    /// All errors of a job, also of those that did not make it fail.
+    pub(crate) fn errors(&self) -> Vec<&ApiError> {
+        let of_rows: &[ApiError] = match &self.outcome {
+            Outcome::Loaded(loaded) => &loaded.errors,
+            _ => &[],
+        };
+        self.error().into_iter().chain(of_rows).collect()
     }
 }
 

@@ -12,12 +12,10 @@ use super::error::{Answer, ok};
 use super::tables::{TablePath, name_of};
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::BigQuery;
-use crate::bigquery::ingest::{JsonFault, JsonRows};
+use crate::bigquery::ingest::{JsonFault, JsonRows, missing_values};
 use crate::bigquery::names::TableName;
-use crate::bigquery::schema::{Field, TableSchema};
-use crate::bigquery::sql::{self, DataType};
+use crate::bigquery::schema::TableSchema;
 use crate::bigquery::state::{self, CheckedRows};
-use crate::bigquery::value::Value;
 use crate::clock::Timestamp;
 
 /// Google's limits of one request.
@@ -121,19 +119,22 @@ fn sort(request: InsertAll, schema: &TableSchema, now: Timestamp) -> Result<Sort
         schema,
         missing: missing_values(schema, now)?,
         ignore_unknown: request.ignore_unknown_values,
+        any_json: false,
     };
     let mut faults = BTreeMap::new();
     let mut good = Vec::with_capacity(request.rows.len());
     for (index, row) in request.rows.into_iter().enumerate() {
         match check_id(row.insert_id.as_deref()).and_then(|()| reader.read(&row.json)) {
-            Ok(values) => good.push((index, row.insert_id, values)),
+            Ok(values) => good.push(((index, row.insert_id), values)),
             Err(fault) => {
                 faults.insert(index, fault);
             }
         }
     }
-    let rows = check_values(schema, &mut good, &mut faults)?;
-    let ids = good.into_iter().map(|(_, id, _)| id).collect();
+    let rows = CheckedRows::sift(schema, &mut good, |(index, _), message| {
+        faults.insert(index, JsonFault { location: String::new(), message });
+    })?;
+    let ids = good.into_iter().map(|((_, id), _)| id).collect();
     Ok(Sorted { rows, ids, faults })
 }
 
@@ -145,52 +146,6 @@ fn check_id(id: Option<&str>) -> Result<(), JsonFault> {
     let message =
         format!("insertId has {length} characters, the maximum is {INSERT_ID_CHARACTERS_MAX}.");
     Err(JsonFault { location: String::new(), message })
-}
-
-type GoodRow = (usize, Option<String>, Vec<Value>);
-
-/// Moves rows with values out of range, too long and the like from `good` to `faults`; the rest is what may be inserted.
-fn check_values(
-    schema: &TableSchema,
-    good: &mut Vec<GoodRow>,
-    faults: &mut BTreeMap<usize, JsonFault>,
-) -> Result<Option<CheckedRows>, ApiError> {
-    // Every round but the last takes a row out: a check tells of so many rows at most.
-    while !good.is_empty() {
-        let values: Vec<_> = good.iter_mut().map(|row| std::mem::take(&mut row.2)).collect();
-        let error = match CheckedRows::from_values(schema, &values) {
-            Ok(rows) => return Ok(Some(rows)),
-            Err(error) if error.row_errors.is_empty() => {
-                return Err(ApiError::invalid(error.message));
-            }
-            Err(error) => error,
-        };
-        let mut bad: BTreeMap<_, _> =
-            error.row_errors.into_iter().map(|row| (row.index, row.message)).collect();
-        let rows = std::mem::take(good).into_iter().zip(values).enumerate();
-        for (position, ((index, id, _), values)) in rows {
-            match bad.remove(&position) {
-                Some(message) => {
-                    faults.insert(index, JsonFault { location: String::new(), message });
-                }
-                None => good.push((index, id, values)),
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// What columns that a row does not name get: their default, else nothing.
-fn missing_values(schema: &TableSchema, now: Timestamp) -> Result<Vec<Value>, ApiError> {
-    let value = |field: &Field| match &field.default_value_expression {
-        Some(sql) => {
-            sql::constant(sql, now.as_micros(), &DataType::of_field(field)).map_err(|error| {
-                ApiError::invalid(format!("Default value of field {}: {error}", field.name))
-            })
-        }
-        None => Ok(JsonRows::absent(field)),
-    };
-    schema.fields.iter().map(value).collect()
 }
 
 fn answer(count: usize, skip_invalid: bool, faults: &BTreeMap<usize, JsonFault>) -> Json {

@@ -5,12 +5,14 @@ use serde_json::{Map, Value as Json, json};
 
 use super::datasets::millis;
 use super::error::{Answer, error_item, no_content, ok};
+use super::load_jobs;
 use super::request::{Body, Params, page, page_start, page_token};
 use super::rows::{PAGE_ROWS_MAX, RowFormat, page_length};
 use super::schema;
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::{BigQuery, LOCATION};
 use crate::bigquery::jobs::{Job, JobKey, Outcome, QueryRequest, run};
+use crate::bigquery::load::LoadOptions;
 use crate::bigquery::sql::QueryResult;
 
 fn reference(job: &Job) -> Json {
@@ -20,10 +22,6 @@ fn reference(job: &Job) -> Json {
 /// The resource of a job.
 fn resource(job: &Job) -> Json {
     let JobKey { project, id } = &job.key;
-    let bytes = match &job.outcome {
-        Outcome::Done(result) => result.bytes_processed,
-        Outcome::Expired | Outcome::Failed(_) => 0,
-    };
     let mut resource = json!({
         "kind": "bigquery#job",
         "etag": format!("{:x}", job.created.as_micros()),
@@ -32,22 +30,14 @@ fn resource(job: &Job) -> Json {
         "jobReference": reference(job),
         "configuration": job.configuration,
         "status": { "state": "DONE" },
-        "statistics": {
-            "creationTime": millis(job.created.as_micros()),
-            "startTime": millis(job.created.as_micros()),
-            "endTime": millis(job.ended.as_micros()),
-            "totalBytesProcessed": bytes.to_string(),
-            "query": {
-                "statementType": "SELECT",
-                "totalBytesProcessed": bytes.to_string(),
-                "totalBytesBilled": "0",
-                "cacheHit": false,
-            },
-        },
+        "statistics": statistics(job),
     });
+    let errors = job.errors();
     if let Some(error) = job.error() {
         resource["status"]["errorResult"] = error_item(error);
-        resource["status"]["errors"] = json!([error_item(error)]);
+    }
+    if !errors.is_empty() {
+        resource["status"]["errors"] = errors.into_iter().map(error_item).collect();
     }
     if let Outcome::Done(result) = &job.outcome
         && is_dry_run(&job.configuration)
@@ -55,6 +45,30 @@ fn resource(job: &Job) -> Json {
         resource["statistics"]["query"]["schema"] = schema::to_json(&result.schema);
     }
     resource
+}
+
+fn statistics(job: &Job) -> Json {
+    let mut statistics = json!({
+        "creationTime": millis(job.created.as_micros()),
+        "startTime": millis(job.created.as_micros()),
+        "endTime": millis(job.ended.as_micros()),
+    });
+    let bytes = match &job.outcome {
+        Outcome::Done(result) => result.bytes_processed,
+        Outcome::Loaded(loaded) => {
+            statistics["load"] = load_jobs::statistics(loaded);
+            return statistics;
+        }
+        Outcome::Expired | Outcome::Failed(_) => 0,
+    };
+    statistics["totalBytesProcessed"] = bytes.to_string().into();
+    statistics["query"] = json!({
+        "statementType": "SELECT",
+        "totalBytesProcessed": bytes.to_string(),
+        "totalBytesBilled": "0",
+        "cacheHit": false,
+    });
+    statistics
 }
 
 fn is_dry_run(configuration: &Json) -> bool {
@@ -159,8 +173,14 @@ pub(super) async fn insert(
 ) -> Answer {
     let body = Json::Object(body);
     let mut configuration = body["configuration"].clone();
-    let other =
-        ["load", "extract", "copy"].into_iter().find(|kind| !configuration[*kind].is_null());
+    if configuration["load"].is_object() {
+        // Reading the options tells of sources that this server does not read.
+        LoadOptions::read(&configuration["load"])?;
+        return Err(ApiError::invalid(
+            "The load job has nothing to load: send the file to /upload/bigquery/v2/projects/{project}/jobs",
+        ));
+    }
+    let other = ["extract", "copy"].into_iter().find(|kind| !configuration[*kind].is_null());
     if let Some(kind) = other {
         let message = format!("A {kind} job is not supported by this local BigQuery");
         return Err(ApiError::new(Reason::NotImplemented, message));
@@ -172,12 +192,8 @@ pub(super) async fn insert(
     }
     let now = bigquery.now();
     let dry_run = is_dry_run(&configuration);
-    let wanted = &body["jobReference"];
-    let location = wanted["location"].as_str().unwrap_or(LOCATION).to_owned();
-    let id = wanted["jobId"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
-    let id = id.unwrap_or_else(|| bigquery.jobs().new_id());
-    let key = JobKey { project, id };
-    bigquery.jobs().check_free(&key, &location)?;
+    let location = body["jobReference"]["location"].as_str().unwrap_or(LOCATION).to_owned();
+    let key = new_key(&bigquery, project, &body, &location)?;
 
     let request =
         QueryRequest::read(&key.project, &configuration["query"], now.as_micros(), dry_run)?;
@@ -188,7 +204,30 @@ pub(super) async fn insert(
     };
     configuration["jobType"] = "QUERY".into();
     let job = Job { key, location, created: now, ended: bigquery.now(), configuration, outcome };
-    if !dry_run {
+    answer_job(&bigquery, job)
+}
+
+/// The key of a job about to run: the one asked for, else a new one.
+///
+/// # Errors
+/// When the key asked for is taken.
+pub(super) fn new_key(
+    bigquery: &BigQuery,
+    project: String,
+    body: &Json,
+    location: &str,
+) -> Result<JobKey, ApiError> {
+    let wanted = body["jobReference"]["jobId"].as_str();
+    let id = wanted.filter(|id| !id.is_empty()).map(str::to_owned);
+    let id = id.unwrap_or_else(|| bigquery.jobs().new_id());
+    let key = JobKey { project, id };
+    bigquery.jobs().check_free(&key, location)?;
+    Ok(key)
+}
+
+/// Remembers a job, unless it was a dry run, and answers its resource.
+pub(super) fn answer_job(bigquery: &BigQuery, job: Job) -> Answer {
+    if !is_dry_run(&job.configuration) {
         bigquery.jobs().insert(job.clone())?;
     }
     ok(resource(&job))

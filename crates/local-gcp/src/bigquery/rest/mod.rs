@@ -1,15 +1,18 @@
-//! The REST API, `/bigquery/v2`: datasets, tables, their rows (listed and inserted), and query jobs.
+//! The REST API, `/bigquery/v2`: datasets, tables, their rows (listed and inserted), query jobs, and load jobs with their file.
 
 mod datasets;
 mod error;
 mod insert_all;
 mod jobs;
+mod load_jobs;
 mod properties;
 mod request;
 mod router;
 mod rows;
-mod schema;
+pub(super) mod schema;
 mod tables;
+mod upload;
+mod uploads;
 
 pub(crate) use router::router;
 
@@ -17,3 +20,5 @@ pub(crate) use router::router;
 mod insert_all_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upload_tests;

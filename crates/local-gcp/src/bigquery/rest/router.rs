@@ -1,18 +1,21 @@
 //! Which path goes where.
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{any, get, post};
 use http::Method;
 
 use super::error::Answer;
-use super::{datasets, insert_all, jobs, tables};
+use super::upload::UploadState;
+use super::{datasets, insert_all, jobs, tables, upload};
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::BigQuery;
 
-/// The routes of a BigQuery, all below `/bigquery/v2`.
+/// The routes of a BigQuery, all below `/bigquery/v2`, `/upload/bigquery/v2` and `/resumable/upload/bigquery/v2`.
 pub(crate) fn router(bigquery: BigQuery) -> Router {
     let dataset =
         get(datasets::get).patch(datasets::patch).put(datasets::update).delete(datasets::delete);
@@ -32,10 +35,22 @@ pub(crate) fn router(bigquery: BigQuery) -> Router {
         .route("/jobs/{job}/delete", axum::routing::delete(jobs::delete));
     Router::new()
         .nest("/bigquery/v2/projects/{project}", project)
+        .merge(uploads(&bigquery))
         .route("/bigquery/v2/{*path}", any(not_offered))
         .method_not_allowed_fallback(not_offered_here)
         .layer(middleware::from_fn_with_state(bigquery.clone(), check))
         .with_state(bigquery)
+}
+
+/// Where files come in; `/resumable/...` is what Google's discovery document names for resumable uploads.
+fn uploads(bigquery: &BigQuery) -> Router<BigQuery> {
+    let state = UploadState { bigquery: bigquery.clone(), uploads: Arc::default() };
+    let jobs = || post(upload::start).put(upload::resume);
+    Router::new()
+        .route("/upload/bigquery/v2/projects/{project}/jobs", jobs())
+        .route("/resumable/upload/bigquery/v2/projects/{project}/jobs", jobs())
+        .layer(DefaultBodyLimit::max(upload::REQUEST_BYTES_MAX))
+        .with_state(state)
 }
 
 /// Middleware that refuses requests as faults say.

@@ -9,7 +9,7 @@ use crate::bigquery::schema::{Field, FieldType, Mode, TableSchema};
 const NESTING_MAX: usize = 20;
 
 /// A schema as clients get it.
-pub(super) fn to_json(schema: &TableSchema) -> Json {
+pub(in crate::bigquery) fn to_json(schema: &TableSchema) -> Json {
     json!({ "fields": schema.fields.iter().map(field_to_json).collect::<Vec<_>>() })
 }
 
@@ -38,7 +38,7 @@ fn field_to_json(field: &Field) -> Json {
 ///
 /// # Errors
 /// When a field is malformed or of a type this server does not have.
-pub(super) fn from_json(json: &Json) -> Result<Option<TableSchema>, ApiError> {
+pub(in crate::bigquery) fn from_json(json: &Json) -> Result<Option<TableSchema>, ApiError> {
     match json {
         Json::Null => Ok(None),
         json => Ok(Some(TableSchema::new(fields_from_json(&json["fields"], 0)?))),

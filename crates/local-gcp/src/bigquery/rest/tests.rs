@@ -48,14 +48,19 @@ impl Server {
         self.bigquery.change(|state, now| state.append_rows(now, &stream, None, rows)).unwrap();
     }
 
-    async fn send(&self, request: Request<Body>) -> (StatusCode, Json) {
-        let response = self.routes.clone().oneshot(request).await.unwrap();
+    /// The answer as it came.
+    pub(super) async fn raw(&self, request: Request<Body>) -> axum::response::Response {
+        self.routes.clone().oneshot(request).await.unwrap()
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> (StatusCode, Json) {
+        let response = self.raw(request).await;
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Json::Null))
     }
 
-    async fn get(&self, path: &str) -> Json {
+    pub(super) async fn get(&self, path: &str) -> Json {
         let (status, body) = self.call(Method::GET, path, &Json::Null).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         body
@@ -300,8 +305,8 @@ async fn jobs_are_inserted_listed_cancelled_and_deleted() {
     let (status, _) = server.call(Method::GET, "/jobs/good", &Json::Null).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 
-    let load = json!({"configuration": {"load": {}}});
-    assert_eq!(server.call(Method::POST, "/jobs", &load).await.0, StatusCode::NOT_IMPLEMENTED);
+    let copy = json!({"configuration": {"copy": {}}});
+    assert_eq!(server.call(Method::POST, "/jobs", &copy).await.0, StatusCode::NOT_IMPLEMENTED);
     let none = json!({"configuration": {}});
     assert_eq!(server.call(Method::POST, "/jobs", &none).await.0, StatusCode::BAD_REQUEST);
 }

@@ -22,9 +22,11 @@ mod operators;
 mod parameters;
 mod plan;
 mod query;
+mod restriction;
 mod time;
 mod types;
 
 pub(crate) use parameters::{Parameter, Parameters};
 pub(crate) use query::{Catalog, QueryOptions, QueryResult, TableSnapshot, constant, run};
+pub(crate) use restriction::Restriction;
 pub(crate) use types::{DataType, StructField};

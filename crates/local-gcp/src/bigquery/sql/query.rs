@@ -127,7 +127,7 @@ pub(crate) fn constant(sql: &str, now: i64, target: &DataType) -> Result<Value, 
 }
 
 /// Reads one query; also which `?` is which parameter.
-fn parse(sql: &str) -> Result<(Box<Query>, FxHashMap<Location, usize>), SqlError> {
+pub(super) fn parse(sql: &str) -> Result<(Box<Query>, FxHashMap<Location, usize>), SqlError> {
     if sql.len() > QUERY_BYTES_MAX {
         return Err(SqlError::query(format!(
             "The query is too large. The maximum is {QUERY_BYTES_MAX} bytes"

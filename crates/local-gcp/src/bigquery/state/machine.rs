@@ -118,6 +118,7 @@ impl State {
                 entry.inserted.remember(at, ids);
                 entry.show(vec![rows.into_batch(&entry.table.schema)?], at);
             }
+            Record::Loaded { table, rows, replaces } => self.apply_load(table, rows, replaces)?,
             Record::InsertIds { table, at, ids } => {
                 let entry = self.tables.get_mut(&table).ok_or("no such table")?;
                 entry.inserted.remember(at, ids);
@@ -143,6 +144,27 @@ impl State {
             }
         }
         entry.table = table;
+        Ok(())
+    }
+
+    fn apply_load(
+        &mut self,
+        table: Table,
+        rows: Vec<StoredRows>,
+        replaces: bool,
+    ) -> Result<(), BoxError> {
+        let name = table.name.clone();
+        if let Some(old) = self.tables.get_mut(&name).filter(|_| replaces) {
+            old.clear();
+            // What streams hold back is of the schema before.
+            let same_schema = old.table.schema == table.schema;
+            self.streams.retain(|stream, _| same_schema || stream.table != name);
+        }
+        self.apply_table(table)?;
+        let entry = self.tables.get_mut(&name).ok_or("no such table")?;
+        for rows in rows {
+            entry.rows.push(rows.into_batch(&entry.table.schema)?);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 mod catalog;
 mod faults;
 mod inserts;
+mod load;
 mod machine;
 mod record;
 mod resources;
@@ -14,6 +15,7 @@ mod rows_in;
 mod streams;
 
 pub use faults::{Calls, Faults, Refusal};
+pub use load::{Load, WriteDisposition};
 pub use machine::State;
 pub use record::{Record, StoredRows};
 pub use resources::{Dataset, StreamType, Table, WriteStream};

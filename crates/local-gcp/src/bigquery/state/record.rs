@@ -85,6 +85,15 @@ pub enum Record {
         /// The ids of those rows that have one.
         ids: Vec<String>,
     },
+    /// Rows were loaded together; the table was created or changed for them.
+    Loaded {
+        /// The table afterwards.
+        table: Table,
+        /// The rows, in the table's schema.
+        rows: Vec<StoredRows>,
+        /// Whether the table's rows before went.
+        replaces: bool,
+    },
     /// In a snapshot: ids of rows inserted of late.
     InsertIds {
         /// The table.

@@ -1,11 +1,13 @@
 //! Rows that were checked against a table's schema and may be appended to it.
 
+use std::collections::BTreeMap;
+
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::ArrowError;
 use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
 
-use crate::bigquery::error::WriteError;
+use crate::bigquery::error::{ApiError, WriteError};
 use crate::bigquery::ingest::{check_rows, decode_arrow, to_canonical};
 use crate::bigquery::rows::build_batch;
 use crate::bigquery::schema::TableSchema;
@@ -24,6 +26,39 @@ impl CheckedRows {
         let batch = build_batch(schema, rows)
             .map_err(|error| WriteError::invalid(format!("Rows do not fit the table: {error}")))?;
         Self::from_canonical(schema, batch)
+    }
+
+    /// Checks rows with what they are known by, and takes those out that have values out of range, too long and the like;
+    /// the rest, if any, may be written.
+    ///
+    /// # Errors
+    /// When values are not of the schema's types at all.
+    pub(crate) fn sift<T>(
+        schema: &TableSchema,
+        rows: &mut Vec<(T, Vec<Value>)>,
+        mut on_fault: impl FnMut(T, String),
+    ) -> Result<Option<Self>, ApiError> {
+        // Every round but the last takes a row out: a check tells of so many rows at most.
+        while !rows.is_empty() {
+            let values: Vec<_> = rows.iter_mut().map(|row| std::mem::take(&mut row.1)).collect();
+            let error = match Self::from_values(schema, &values) {
+                Ok(checked) => return Ok(Some(checked)),
+                Err(error) if error.row_errors.is_empty() => {
+                    return Err(ApiError::invalid(error.message));
+                }
+                Err(error) => error,
+            };
+            let mut bad: BTreeMap<_, _> =
+                error.row_errors.into_iter().map(|row| (row.index, row.message)).collect();
+            let known_by = std::mem::take(rows).into_iter().map(|(known_by, _)| known_by);
+            for (position, row) in known_by.zip(values).enumerate() {
+                match bad.remove(&position) {
+                    Some(message) => on_fault(row.0, message),
+                    None => rows.push(row),
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Checks an Arrow batch; columns are matched by name and converted. `stream` is named in errors.
