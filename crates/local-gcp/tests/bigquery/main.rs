@@ -5,6 +5,8 @@
     reason = "helpers of tests, which may panic, are not tests to the lint"
 )]
 
+mod read;
+
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
