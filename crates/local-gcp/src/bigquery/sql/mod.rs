@@ -10,10 +10,14 @@ mod bind;
 mod bind_operators;
 mod calls;
 mod cast;
+mod effect;
+mod engines;
 mod error;
 mod execute;
 mod expression;
 mod filter;
+#[cfg(feature = "sql")]
+mod fusion;
 mod functions;
 mod grouping;
 mod moments;
@@ -25,6 +29,8 @@ mod query;
 mod time;
 mod types;
 
+pub(crate) use effect::{Effect, EffectKind};
+pub(crate) use engines::answer;
 pub(crate) use parameters::{Parameter, Parameters};
-pub(crate) use query::{Catalog, QueryOptions, QueryResult, TableSnapshot, constant, run};
+pub(crate) use query::{Catalog, QueryOptions, QueryResult, TableSnapshot, constant};
 pub(crate) use types::{DataType, StructField};

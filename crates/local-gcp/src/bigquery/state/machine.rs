@@ -123,6 +123,12 @@ impl State {
                 entry.inserted.remember(at, ids);
             }
             Record::NextStream(next) => self.next_stream = next,
+            Record::Changed { table, at, removed, rows } => {
+                self.apply_change(&table, at, &removed, rows)?;
+            }
+            Record::Together(records) => {
+                records.into_iter().try_for_each(|record| self.apply(record))?;
+            }
         }
         self.version += 1;
         Ok(())
@@ -130,13 +136,18 @@ impl State {
 
     fn apply_table(&mut self, table: Table) -> Result<(), BoxError> {
         let Some(entry) = self.tables.get_mut(&table.name) else {
-            let entry =
-                TableEntry { table, rows: TableRows::default(), inserted: InsertIds::default() };
+            let entry = TableEntry {
+                table,
+                rows: TableRows::default(),
+                inserted: InsertIds::default(),
+                epoch: self.version,
+            };
             self.tables.insert(entry.table.name.clone(), entry);
             return Ok(());
         };
         if entry.table.schema != table.schema {
             entry.rows.conform(&table.schema)?;
+            entry.epoch = self.version;
             let streams = self.streams.iter_mut();
             for (_, stream) in streams.filter(|(name, _)| name.table == table.name) {
                 stream.held.conform(&table.schema)?;
@@ -295,7 +306,7 @@ impl State {
 
 impl TableEntry {
     /// Makes rows visible.
-    fn show(&mut self, rows: Vec<RecordBatch>, at: Timestamp) {
+    pub(super) fn show(&mut self, rows: Vec<RecordBatch>, at: Timestamp) {
         rows.into_iter().for_each(|batch| self.rows.push(batch));
         self.table.modified = self.table.modified.max(at);
     }

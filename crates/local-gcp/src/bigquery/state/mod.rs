@@ -11,6 +11,7 @@ mod machine;
 mod record;
 mod resources;
 mod rows_in;
+mod statements;
 mod streams;
 
 pub use faults::{Calls, Faults, Refusal};
@@ -18,4 +19,5 @@ pub use machine::State;
 pub use record::{Record, StoredRows};
 pub use resources::{Dataset, StreamType, Table, WriteStream};
 pub use rows_in::CheckedRows;
+pub(crate) use statements::{Removed, TableChange};
 pub use streams::{Appended, CommitFault, CommitOutcome};
