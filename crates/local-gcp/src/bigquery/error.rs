@@ -152,6 +152,8 @@ pub enum Reason {
     BadRequest,
     /// The query cannot be run.
     InvalidQuery,
+    /// The query needs more memory than it may have.
+    ResourcesExceeded,
     /// Something is still in use.
     ResourceInUse,
     /// The resource changed since the client read it.
@@ -196,6 +198,7 @@ impl Reason {
             Self::Invalid => "invalid",
             Self::BadRequest => "badRequest",
             Self::InvalidQuery => "invalidQuery",
+            Self::ResourcesExceeded => "resourcesExceeded",
             Self::ResourceInUse => "resourceInUse",
             Self::ConditionNotMet => "conditionNotMet",
             Self::NotImplemented => "notImplemented",
@@ -213,7 +216,11 @@ impl Reason {
         match self {
             Self::NotFound => 404,
             Self::Duplicate => 409,
-            Self::Invalid | Self::BadRequest | Self::InvalidQuery | Self::ResourceInUse => 400,
+            Self::Invalid
+            | Self::BadRequest
+            | Self::InvalidQuery
+            | Self::ResourcesExceeded
+            | Self::ResourceInUse => 400,
             Self::ConditionNotMet => 412,
             Self::NotImplemented => 501,
             Self::Stopped => 499,
@@ -234,7 +241,7 @@ impl Reason {
             Self::ResourceInUse | Self::ConditionNotMet => "FAILED_PRECONDITION",
             Self::NotImplemented => "UNIMPLEMENTED",
             Self::Stopped => "CANCELLED",
-            Self::RateLimitExceeded => "RESOURCE_EXHAUSTED",
+            Self::ResourcesExceeded | Self::RateLimitExceeded => "RESOURCE_EXHAUSTED",
             Self::AccessDenied => "PERMISSION_DENIED",
             Self::BackendError => "UNAVAILABLE",
             Self::InternalError => "INTERNAL",

@@ -12,7 +12,7 @@ use super::names::{DatasetName, TableName};
 use super::read::Sessions;
 use super::schema::TableSchema;
 use super::sql::{Catalog, TableSnapshot};
-use super::state::{State, Table};
+use super::state::{State, Table, TableChange};
 use super::value::Value;
 use crate::clock::{Clock, Timestamp};
 use crate::journal::{self, DataDirectory, Journal, Position};
@@ -159,6 +159,10 @@ impl BigQuery {
         self.shared.clock.now()
     }
 
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
     /// The jobs. Never locked together with the state.
     pub(super) fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner)
@@ -247,7 +251,12 @@ impl Catalog for BigQuery {
     fn snapshot(&self, table: &TableName) -> Option<TableSnapshot> {
         self.read(|state| {
             let schema = state.table(table)?.schema.clone();
-            Some(TableSnapshot { schema, batches: state.batches(table, 0, u64::MAX) })
+            let batches = state.batches(table, 0, u64::MAX);
+            Some(TableSnapshot { schema, batches, epoch: state.epoch(table) })
         })
+    }
+
+    fn apply(&self, change: TableChange) -> Result<(), ApiError> {
+        self.change(|state, now| state.run_statement(now, change))
     }
 }

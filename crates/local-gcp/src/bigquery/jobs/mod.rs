@@ -4,5 +4,7 @@ mod parameters;
 mod run;
 mod store;
 
+#[cfg(all(test, feature = "sql"))]
+pub(crate) use run::STACK_BYTES;
 pub(crate) use run::{QueryRequest, run};
 pub(crate) use store::{Job, JobKey, Jobs, Outcome};

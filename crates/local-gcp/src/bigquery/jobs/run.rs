@@ -1,7 +1,10 @@
 //! Runs a query off the asynchronous threads.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::parameters::read_parameters;
 use crate::bigquery::error::{ApiError, Reason};
@@ -12,14 +15,20 @@ use crate::bigquery::sql::{self, QueryOptions, QueryResult};
 /// Queries that run at once; others wait. Google runs 100 or more, on more than two cores.
 static SLOTS: Semaphore = Semaphore::const_new(8);
 
-/// Stack of a query's thread: expressions are bound and evaluated recursively, in debug builds with large frames.
-const STACK_BYTES: usize = 16 << 20;
+/// Stack of a query's thread: expressions and plans are walked recursively, in debug builds with large frames. Only what
+/// is used of it becomes memory.
+pub(crate) const STACK_BYTES: usize = 64 << 20;
+
+/// How long a query may take unless its request says less. Google's limit is six hours, on more than two cores.
+const QUERY_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// What REST requests say of a query.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryRequest {
     pub(crate) sql: String,
     pub(crate) options: QueryOptions,
+    /// How long it may take.
+    pub(crate) time_limit: Duration,
 }
 
 impl QueryRequest {
@@ -59,7 +68,11 @@ impl QueryRequest {
             now,
             dry_run,
         };
-        Ok(Self { sql, options })
+        let limit = &given["jobTimeoutMs"];
+        let limit = limit.as_u64().or_else(|| limit.as_str()?.parse().ok()).filter(|it| *it > 0);
+        let time_limit =
+            limit.map_or(QUERY_TIME_MAX, Duration::from_millis).min(QUERY_TIME_MAX);
+        Ok(Self { sql, options, time_limit })
     }
 }
 
@@ -74,15 +87,47 @@ pub(crate) async fn run(
     let failed = |reason: &str| ApiError::new(Reason::InternalError, format!("The query {reason}"));
     let slot = SLOTS.acquire().await.map_err(|_| failed("was not admitted"))?;
     let (sender, receiver) = oneshot::channel();
-    let bigquery = bigquery.clone();
+    // Dropped with this future when the client hangs up, which ends the query too.
+    let cancelled = CancellationToken::new();
+    let _guard = cancelled.clone().drop_guard();
+    let deadline = bigquery.now() + request.time_limit;
+    let (bigquery, clock) = (bigquery.clone(), bigquery.clock());
     let thread =
         std::thread::Builder::new().name("bigquery-query".to_owned()).stack_size(STACK_BYTES);
     let spawned = thread.spawn(move || {
         // Held here, so that a client that hung up does not let another query in early.
         let _slot = slot;
-        let result = sql::run(&request.sql, &request.options, &bigquery);
-        let _ = sender.send(result.map_err(ApiError::from));
+        let answer = answer(&bigquery, &request, cancelled);
+        let _ = sender.send(answer);
     });
     spawned.map_err(|error| failed(&format!("got no thread: {error}")))?;
-    receiver.await.map_err(|_| failed("ended without a result"))?
+    tokio::select! {
+        answer = receiver => answer.map_err(|_| failed("ended without a result"))?,
+        () = clock.sleep_until(deadline) => {
+            let message = "Job execution was cancelled: Job timed out";
+            Err(ApiError::new(Reason::Stopped, message))
+        }
+    }
+}
+
+/// Answers on this thread, until done or cancelled.
+fn answer(
+    bigquery: &BigQuery,
+    request: &QueryRequest,
+    cancelled: CancellationToken,
+) -> Result<QueryResult, ApiError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| {
+        ApiError::new(Reason::InternalError, format!("The query got no runtime: {error}"))
+    })?;
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => {
+                Err(ApiError::new(Reason::Stopped, "Job execution was cancelled"))
+            }
+            result = sql::answer(&request.sql, &request.options, bigquery) => {
+                result.map_err(ApiError::from)
+            }
+        }
+    })
 }

@@ -1,9 +1,10 @@
 //! The rows of one table or stream: a list of batches, merged as they come so that their number stays small.
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::{ArrowError, DataType as ArrowType};
 use arrow_select::concat::concat_batches;
+use arrow_select::filter::filter_record_batch;
 
 use super::conform::conform;
 use crate::bigquery::schema::TableSchema;
@@ -103,6 +104,29 @@ impl TableRows {
         *self = Self::default();
         rest.into_iter().for_each(|batch| self.push(batch));
         front
+    }
+
+    /// Takes rows out: ranges of places in order, each from its first to behind its last row.
+    ///
+    /// # Errors
+    /// When a batch cannot be filtered, which means it is broken; the rows are then unchanged.
+    pub(crate) fn remove(&mut self, ranges: &[(u64, u64)]) -> Result<(), ArrowError> {
+        let mut kept = Self::default();
+        let mut start = 0;
+        for batch in self.batches() {
+            let end = start + batch.num_rows() as u64;
+            let first = ranges.partition_point(|(_, behind)| *behind <= start);
+            let touched = ranges[first..].iter().take_while(|(from, _)| *from < end);
+            let mut keep = vec![true; batch.num_rows()];
+            for (from, behind) in touched {
+                let range = (*from).max(start) - start..(*behind).min(end) - start;
+                keep[range.start as usize..range.end as usize].fill(false);
+            }
+            kept.push(filter_record_batch(batch, &BooleanArray::from(keep))?);
+            start = end;
+        }
+        *self = kept;
+        Ok(())
     }
 
     /// Takes all rows out.
@@ -226,5 +250,16 @@ mod tests {
         assert_eq!(rows.logical_bytes(), 2 * (8 + 4));
         assert_eq!(numbers(&rows.take()), vec![11, 12]);
         assert_eq!(rows.len(), 0);
+    }
+
+    #[test]
+    fn ranges_of_rows_are_taken_out() {
+        let mut rows = TableRows::default();
+        rows.push(batch(0..10));
+        rows.push(batch(10..13));
+        rows.remove(&[(0, 2), (5, 6), (9, 11), (12, 20)]).unwrap();
+        assert_eq!(numbers(&rows.range(0, u64::MAX)), vec![2, 3, 4, 6, 7, 8, 11]);
+        rows.remove(&[]).unwrap();
+        assert_eq!(rows.len(), 7);
     }
 }

@@ -129,6 +129,13 @@ impl Accumulator {
         Ok(())
     }
 
+    /// About how many bytes it holds.
+    #[cfg(feature = "sql")]
+    pub(super) fn size(&self) -> usize {
+        let seen = self.seen.as_ref().map_or(0, FxHashSet::len);
+        (seen + self.items.len()) * size_of::<Value>()
+    }
+
     fn add_null(&self) -> Result<()> {
         match self.kind {
             Kind::ArrayAgg => Err(SqlError::query(

@@ -389,7 +389,7 @@ fn not(node: Node) -> Node {
 
 /// Adds a place to an error that has none.
 fn located(error: SqlError, span: sqlparser::tokenizer::Span) -> SqlError {
-    if error.message.contains(" at [") { error } else { SqlError::at(error.message, span) }
+    error.located(span)
 }
 
 /// What an unsupported expression is, for the error.

@@ -47,10 +47,7 @@ impl Binder<'_> {
                 self.bind_call(&name, arguments, safe)
             }
         };
-        bound.map_err(|error| match error.message.contains(" at [") {
-            true => error,
-            false => SqlError::at(error.message, name_place(&function.name)),
-        })
+        bound.map_err(|error| error.located(name_place(&function.name)))
     }
 
     /// The plain arguments of a call, bound.
@@ -104,9 +101,12 @@ impl Binder<'_> {
                 | "TIME" | "FORMAT_TIMESTAMP" | "FORMAT_DATE" | "FORMAT_DATETIME" | "STRING",
                 _,
             ) => Err(no_signature(&format!("function {name}"), arguments.iter())),
-            _ => Err(SqlError::query(format!(
-                "Function not found: {name} (or not supported by this local BigQuery)"
-            ))),
+            _ => Err(SqlError {
+                unsupported: true,
+                ..SqlError::query(format!(
+                    "Function not found: {name} (or not supported by this local BigQuery)"
+                ))
+            }),
         }
     }
 }

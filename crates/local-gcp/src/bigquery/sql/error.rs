@@ -11,12 +11,19 @@ use crate::bigquery::error::{ApiError, Reason};
 pub(crate) struct SqlError {
     pub(crate) reason: Reason,
     pub(crate) message: String,
+    /// Another engine may know what this one does not.
+    pub(crate) unsupported: bool,
 }
 
 impl SqlError {
+    /// An error for any reason.
+    pub(crate) fn of(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), unsupported: false }
+    }
+
     /// The query is wrong, or its values are.
     pub(crate) fn query(message: impl Into<String>) -> Self {
-        Self { reason: Reason::InvalidQuery, message: message.into() }
+        Self::of(Reason::InvalidQuery, message)
     }
 
     /// The query is wrong at a place of its text.
@@ -28,9 +35,18 @@ impl SqlError {
         }
     }
 
+    /// The error with a place, if it has none.
+    pub(crate) fn located(self, span: Span) -> Self {
+        match self.message.contains(" at [") {
+            true => self,
+            false => Self { unsupported: self.unsupported, ..Self::at(self.message, span) },
+        }
+    }
+
     /// The query may be right, but this evaluator does not know the construct.
     pub(crate) fn unsupported(construct: impl std::fmt::Display) -> Self {
-        Self::query(format!("{construct} is not supported by this local BigQuery"))
+        let message = format!("{construct} is not supported by this local BigQuery");
+        Self { unsupported: true, ..Self::query(message) }
     }
 }
 

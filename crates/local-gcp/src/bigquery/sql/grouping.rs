@@ -116,7 +116,7 @@ impl Binder<'_> {
                     false => error,
                 })?;
                 aggregate_of(name, kind, bound, distinct)
-                    .map_err(|error| SqlError::at(error.message, name_place(&function.name)))
+                    .map_err(|error| error.located(name_place(&function.name)))
             }
             _ => {
                 Err(SqlError::at(format!("{name} takes one argument"), name_place(&function.name)))
@@ -125,7 +125,8 @@ impl Binder<'_> {
     }
 }
 
-fn aggregate_of(name: &str, kind: Kind, bound: Bound, distinct: bool) -> Result<Aggregate> {
+/// An aggregate of an argument, if the function takes its type.
+pub(super) fn aggregate_of(name: &str, kind: Kind, bound: Bound, distinct: bool) -> Result<Aggregate> {
     let mismatch =
         |bound: &Bound| no_signature(&format!("aggregate function {name}"), [bound].into_iter());
     let (bound, result_type) = match kind {

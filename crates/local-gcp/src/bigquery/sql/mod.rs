@@ -10,10 +10,14 @@ mod bind;
 mod bind_operators;
 mod calls;
 mod cast;
+mod effect;
+mod engines;
 mod error;
 mod execute;
 mod expression;
 mod filter;
+#[cfg(feature = "sql")]
+mod fusion;
 mod functions;
 mod grouping;
 mod moments;
@@ -26,7 +30,9 @@ mod restriction;
 mod time;
 mod types;
 
+pub(crate) use effect::{Effect, EffectKind};
+pub(crate) use engines::answer;
 pub(crate) use parameters::{Parameter, Parameters};
-pub(crate) use query::{Catalog, QueryOptions, QueryResult, TableSnapshot, constant, run};
+pub(crate) use query::{Catalog, QueryOptions, QueryResult, TableSnapshot, constant};
 pub(crate) use restriction::Restriction;
 pub(crate) use types::{DataType, StructField};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByExpr, OrderByKind,
+    AccessExpr, Distinct, Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByExpr, OrderByKind,
     Query, Select, SelectItem, SetExpr, TableFactor, Value as Literal, WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Location;
@@ -159,7 +159,11 @@ pub(super) fn source_table(
     Ok(Some((table, qualifier)))
 }
 
-fn table_name(
+/// The table that the parts of a name stand for.
+///
+/// # Errors
+/// When a dataset is missing, or there are no such tables here.
+pub(super) fn table_name(
     parts: &[String],
     project: &str,
     default_dataset: Option<&crate::bigquery::names::DatasetName>,
@@ -360,11 +364,7 @@ fn bind_outputs(items: &[Item<'_>], binder: &mut Binder<'_>) -> Result<Vec<Outpu
     let mut outputs: Vec<Output> = Vec::new();
     for item in items {
         let bound = binder.bind(&item.expr)?;
-        let named = item.alias.clone().or_else(|| match item.expr.as_ref() {
-            Expr::Identifier(name) if !name.value.starts_with('@') => Some(name.value.clone()),
-            Expr::CompoundIdentifier(path) => path.last().map(|name| name.value.clone()),
-            _ => None,
-        });
+        let named = item.alias.clone().or_else(|| implied_name(&item.expr));
         let name = named.unwrap_or_else(|| {
             anonymous += 1;
             format!("f{}_", anonymous - 1)
@@ -377,6 +377,20 @@ fn bind_outputs(items: &[Item<'_>], binder: &mut Binder<'_>) -> Result<Vec<Outpu
         outputs.push(Output { name, data_type: bound.data_type, node: bound.node });
     }
     Ok(outputs)
+}
+
+/// The name an output has without an alias: that of its column or field.
+pub(super) fn implied_name(expr: &Expr) -> Option<String> {
+    let name = match expr {
+        Expr::Identifier(name) if !name.value.starts_with('@') => name,
+        Expr::CompoundIdentifier(path) => path.last()?,
+        Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last()? {
+            AccessExpr::Dot(Expr::Identifier(name)) => name,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(name.value.clone())
 }
 
 fn is_distinct(select: &Select) -> Result<bool> {

@@ -14,10 +14,12 @@ use super::expression::Node;
 use super::parameters::Parameters;
 use super::plan::{self, Context, Plan};
 use super::types::DataType;
-use crate::bigquery::error::Reason;
+use super::effect::Effect;
+use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::names::{DatasetName, TableName};
 use crate::bigquery::rows::column_bytes;
 use crate::bigquery::schema::TableSchema;
+use crate::bigquery::state::TableChange;
 use crate::bigquery::value::Value;
 
 /// Deepest nesting of expressions: the parser and the evaluator recurse.
@@ -30,16 +32,26 @@ const OPERATORS_MAX: usize = 2_000;
 const QUERY_BYTES_MAX: usize = 1 << 20;
 
 /// A table as it is when the query starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TableSnapshot {
     pub(crate) schema: TableSchema,
     pub(crate) batches: Vec<RecordBatch>,
+    /// Until it changes, rows stay at their places.
+    pub(crate) epoch: u64,
 }
 
 /// Where queries find tables.
 pub(crate) trait Catalog {
     /// The table's present content.
     fn snapshot(&self, table: &TableName) -> Option<TableSnapshot>;
+
+    /// Makes the change of a statement.
+    ///
+    /// # Errors
+    /// When it cannot be made, or nothing can be changed here.
+    fn apply(&self, _: TableChange) -> Result<(), ApiError> {
+        Err(ApiError::new(Reason::NotImplemented, "These tables cannot be changed"))
+    }
 }
 
 /// What a query needs besides its text.
@@ -61,6 +73,8 @@ pub(crate) struct QueryResult {
     pub(crate) rows: Vec<Vec<Value>>,
     /// Bytes of the columns it read.
     pub(crate) bytes_processed: u64,
+    /// What the statement did, if it is no query.
+    pub(crate) effect: Option<Effect>,
 }
 
 /// Runs a query.
@@ -93,13 +107,17 @@ pub(crate) fn run(
         let empty = TableSchema::default();
         execute(&plan, table.as_ref().map_or(&empty, |table| &table.schema), batches)?
     };
-    Ok(QueryResult { schema, rows, bytes_processed })
+    Ok(QueryResult { schema, rows, bytes_processed, effect: None })
 }
 
-fn found(table: &TableName, catalog: &dyn Catalog) -> Result<TableSnapshot, SqlError> {
-    catalog.snapshot(table).ok_or_else(|| SqlError {
-        reason: Reason::NotFound,
-        message: format!("Not found: Table {table} was not found in location US"),
+/// The table's present content.
+///
+/// # Errors
+/// When there is no such table.
+pub(super) fn found(table: &TableName, catalog: &dyn Catalog) -> Result<TableSnapshot, SqlError> {
+    catalog.snapshot(table).ok_or_else(|| {
+        let message = format!("Not found: Table {table} was not found in location US");
+        SqlError::of(Reason::NotFound, message)
     })
 }
 
@@ -128,6 +146,20 @@ pub(crate) fn constant(sql: &str, now: i64, target: &DataType) -> Result<Value, 
 
 /// Reads one query; also which `?` is which parameter.
 pub(super) fn parse(sql: &str) -> Result<(Box<Query>, FxHashMap<Location, usize>), SqlError> {
+    let tokens = tokens(sql)?;
+    let placeholders = placeholders(&tokens);
+    match statement(tokens)? {
+        Statement::Query(query) => Ok((query, placeholders)),
+        other => {
+            let text = other.to_string();
+            let verb = text.split_whitespace().next().unwrap_or_default();
+            Err(SqlError::unsupported(format!("The statement {verb}")))
+        }
+    }
+}
+
+/// The words of a query text.
+pub(super) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
     if sql.len() > QUERY_BYTES_MAX {
         return Err(SqlError::query(format!(
             "The query is too large. The maximum is {QUERY_BYTES_MAX} bytes"
@@ -140,21 +172,20 @@ pub(super) fn parse(sql: &str) -> Result<(Box<Query>, FxHashMap<Location, usize>
     if tokens.iter().filter(|token| is_operator(&token.token)).count() > OPERATORS_MAX {
         return Err(SqlError::query(format!("The query has more than {OPERATORS_MAX} operators")));
     }
-    let placeholders = placeholders(&tokens);
-    let mut parser = Parser::new(&dialect)
+    Ok(tokens)
+}
+
+/// Reads one statement.
+pub(super) fn statement(tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlError> {
+    let mut parser = Parser::new(&BigQueryDialect {})
         .with_recursion_limit(RECURSION_MAX)
         .with_tokens_with_locations(tokens);
     let statements = parser.parse_statements().map_err(|error| syntax_error(&error.to_string()))?;
     let mut statements = statements.into_iter();
     match (statements.next(), statements.next()) {
-        (Some(Statement::Query(query)), None) => Ok((query, placeholders)),
+        (Some(statement), None) => Ok(statement),
         (None, _) => Err(SqlError::query("Syntax error: Unexpected end of statement")),
         (_, Some(_)) => Err(SqlError::unsupported("A script of several statements")),
-        (Some(other), None) => {
-            let text = other.to_string();
-            let verb = text.split_whitespace().next().unwrap_or_default();
-            Err(SqlError::unsupported(format!("The statement {verb}")))
-        }
     }
 }
 

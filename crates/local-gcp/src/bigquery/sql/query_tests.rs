@@ -45,7 +45,7 @@ fn orders() -> Orders {
     ];
     // Two batches, so that nothing depends on there being one.
     let batches = [&rows[..1], &rows[1..]].map(|rows| build_batch(&schema, rows).unwrap());
-    Orders(TableSnapshot { schema, batches: batches.to_vec() })
+    Orders(TableSnapshot { schema, batches: batches.to_vec(), epoch: 0 })
 }
 
 fn options(parameters: Vec<Parameter>) -> QueryOptions {
@@ -63,7 +63,47 @@ fn parameter(name: &str, data_type: DataType, value: Value) -> Parameter {
 }
 
 fn query(sql: &str) -> Result<QueryResult, SqlError> {
-    run(sql, &options(Vec::new()), &orders())
+    query_on(sql, &options(Vec::new()))
+}
+
+/// Runs a query, on both engines if there are two.
+#[track_caller]
+fn query_on(sql: &str, options: &QueryOptions) -> Result<QueryResult, SqlError> {
+    let result = run(sql, options, &orders());
+    #[cfg(feature = "sql")]
+    same_elsewhere(sql, options, &result);
+    result
+}
+
+/// Checks that DataFusion answers a query as our engine does.
+#[cfg(feature = "sql")]
+#[track_caller]
+fn same_elsewhere(sql: &str, options: &QueryOptions, own: &Result<QueryResult, SqlError>) {
+    let answer = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(crate::bigquery::sql::fusion::answer(sql, options, &orders()))
+    };
+    // As much stack as the server's threads have.
+    let other = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(crate::bigquery::jobs::STACK_BYTES);
+        thread.spawn_scoped(scope, answer).unwrap().join().unwrap()
+    });
+    match (own, &other) {
+        (Ok(own), Ok(other)) => {
+            assert_eq!(own.schema, other.schema, "{sql}");
+            let (mut own, mut other) = (show_rows(own), show_rows(other));
+            if !sql.contains("ORDER BY") {
+                own.sort();
+                other.sort();
+            }
+            assert_eq!(own, other, "{sql}");
+        }
+        (Ok(_), Err(error)) => panic!("{sql}: {error}"),
+        (Err(own), Ok(other)) => {
+            assert!(own.unsupported, "{sql}: {own}, but elsewhere {:?}", show_rows(other));
+        }
+        (Err(_), Err(_)) => {}
+    }
 }
 
 /// A value as compact text.
@@ -445,10 +485,10 @@ fn parameters_are_named_or_positional() {
         ("id = @point.x", "2"),
     ] {
         let sql = format!("SELECT id FROM orders WHERE {condition} ORDER BY id LIMIT @id");
-        let result = run(&sql, &named, &orders()).unwrap();
+        let result = query_on(&sql, &named).unwrap();
         assert_eq!(show_rows(&result).join(","), expected, "{condition}");
     }
-    let missing = run("SELECT @nope", &named, &orders()).unwrap_err();
+    let missing = query_on("SELECT @nope", &named).unwrap_err();
     assert_eq!(missing.message, "Query parameter 'nope' not found at [1:8]");
 
     // Positions go by the text: the first mark is in the SELECT list, bound after WHERE.
@@ -458,9 +498,9 @@ fn parameters_are_named_or_positional() {
         parameter("", DataType::String, Value::string("te%")),
     ]);
     let sql = "SELECT ? AS label, id FROM orders WHERE id = ? AND sku LIKE ?";
-    assert_eq!(show_rows(&run(sql, &positional, &orders()).unwrap()), ["first|2"]);
+    assert_eq!(show_rows(&query_on(sql, &positional).unwrap()), ["first|2"]);
     let sql = "SELECT ?, ?, ?, ?";
-    assert!(run(sql, &positional, &orders()).unwrap_err().message.contains("out of range"));
+    assert!(query_on(sql, &positional).unwrap_err().message.contains("out of range"));
 }
 
 #[test]
@@ -536,7 +576,7 @@ fn bytes_processed_are_those_of_the_columns_read() {
     assert_eq!(query("SELECT COUNT(*) FROM orders").unwrap().bytes_processed, 0);
     assert_eq!(query("SELECT id FROM orders WHERE paid").unwrap().bytes_processed, 4 * 8 + 3);
     let dry = QueryOptions { dry_run: true, ..options(Vec::new()) };
-    let result = run("SELECT MAX(id) AS top FROM orders", &dry, &orders()).unwrap();
+    let result = query_on("SELECT MAX(id) AS top FROM orders", &dry).unwrap();
     assert_eq!((result.rows.len(), result.bytes_processed), (0, 32));
     assert_eq!(result.schema.fields, [Field::nullable("top", FieldType::Int64)]);
 }

@@ -96,19 +96,28 @@ impl State {
         schema: TableSchema,
         properties: Properties,
     ) -> Result<Table, ApiError> {
-        if !self.datasets.contains_key(&name.dataset) {
-            return Err(ApiError::dataset_not_found(&name.dataset));
-        }
-        if !name.is_valid() {
-            return Err(ApiError::invalid(format!("Invalid table ID \"{}\".", name.table)));
-        }
-        schema.check().map_err(ApiError::invalid)?;
+        self.check_new_table(&name, &schema)?;
         if self.tables.contains_key(&name) {
             return Err(ApiError::new(Reason::Duplicate, format!("Already Exists: Table {name}")));
         }
         let table = Table { name, schema, created: now, modified: now, version: 1, properties };
         self.change_catalog(Record::Table(table.clone()))?;
         Ok(table)
+    }
+
+    /// Checks what must hold for a table to be created, but not whether it exists.
+    pub(super) fn check_new_table(
+        &self,
+        name: &TableName,
+        schema: &TableSchema,
+    ) -> Result<(), ApiError> {
+        if !self.datasets.contains_key(&name.dataset) {
+            return Err(ApiError::dataset_not_found(&name.dataset));
+        }
+        if !name.is_valid() {
+            return Err(ApiError::invalid(format!("Invalid table ID \"{}\".", name.table)));
+        }
+        schema.check().map_err(ApiError::invalid)
     }
 
     /// Replaces a table's properties and, if given, its schema, which may only get wider. With `etag`, only if it is the

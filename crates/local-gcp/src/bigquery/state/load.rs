@@ -5,7 +5,7 @@ use serde_json::Map;
 
 use super::machine::State;
 use super::record::{Record, StoredRows};
-use super::resources::{Table, TableEntry};
+use super::resources::Table;
 use super::rows_in::CheckedRows;
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::names::TableName;
@@ -79,11 +79,37 @@ impl State {
         let batches: Vec<_> = conformed.collect::<Result<_, _>>().map_err(does_not_fit)?;
         check_size(&batches)?;
         let before = if write == WriteDisposition::Truncate { 0 } else { self.row_bytes(&name) };
-        let rows = batches.into_iter().map(StoredRows::new).collect();
-        let replaces = write == WriteDisposition::Truncate;
-        self.commit(Record::Loaded { table, rows, replaces })
+        let records = self.records(now, table, batches, write);
+        self.commit(Record::Together(records))
             .map_err(|error| ApiError::new(Reason::InternalError, error.to_string()))?;
         Ok(self.row_bytes(&name) - before)
+    }
+
+    /// The changes that bring the table to what it is after the load.
+    fn records(
+        &self,
+        at: Timestamp,
+        table: Table,
+        batches: Vec<RecordBatch>,
+        write: WriteDisposition,
+    ) -> Vec<Record> {
+        let name = table.name.clone();
+        let change = |removed, rows| Record::Changed { table: name.clone(), at, removed, rows };
+        let mut records = Vec::with_capacity(batches.len() + 2);
+        if let Some(old) = self.table(&name).filter(|_| write == WriteDisposition::Truncate) {
+            // What streams hold back is of the schema before: they go with it.
+            records.push(if old.schema == table.schema {
+                change(vec![(0, self.row_count(&name))], None)
+            } else {
+                Record::TableDeleted(name.clone())
+            });
+        }
+        if self.table(&name) != Some(&table) {
+            records.push(Record::Table(table));
+        }
+        let rows = batches.into_iter().map(|batch| Some(StoredRows::new(batch)));
+        records.extend(rows.map(|rows| change(Vec::new(), rows)));
+        records
     }
 
     fn new_table(
@@ -111,7 +137,6 @@ fn changed(
     write: WriteDisposition,
 ) -> Result<Table, ApiError> {
     let mut table = old.clone();
-    table.modified = now.max(old.modified);
     if old.schema == schema {
         return Ok(table);
     }
@@ -122,6 +147,7 @@ fn changed(
         })?;
     }
     table.schema = schema;
+    table.modified = now.max(old.modified);
     table.version += 1;
     Ok(table)
 }
@@ -134,13 +160,6 @@ fn check_size(batches: &[RecordBatch]) -> Result<(), ApiError> {
     Err(ApiError::invalid(format!(
         "The rows of the job take {bytes} bytes, the maximum of this local BigQuery is {LOAD_BYTES_MAX}; load them in pieces"
     )))
-}
-
-impl TableEntry {
-    /// Drops all rows, before the table is replaced.
-    pub(super) fn clear(&mut self) {
-        self.rows.take();
-    }
 }
 
 #[cfg(test)]

@@ -118,12 +118,17 @@ impl State {
                 entry.inserted.remember(at, ids);
                 entry.show(vec![rows.into_batch(&entry.table.schema)?], at);
             }
-            Record::Loaded { table, rows, replaces } => self.apply_load(table, rows, replaces)?,
             Record::InsertIds { table, at, ids } => {
                 let entry = self.tables.get_mut(&table).ok_or("no such table")?;
                 entry.inserted.remember(at, ids);
             }
             Record::NextStream(next) => self.next_stream = next,
+            Record::Changed { table, at, removed, rows } => {
+                self.apply_change(&table, at, &removed, rows)?;
+            }
+            Record::Together(records) => {
+                records.into_iter().try_for_each(|record| self.apply(record))?;
+            }
         }
         self.version += 1;
         Ok(())
@@ -131,40 +136,24 @@ impl State {
 
     fn apply_table(&mut self, table: Table) -> Result<(), BoxError> {
         let Some(entry) = self.tables.get_mut(&table.name) else {
-            let entry =
-                TableEntry { table, rows: TableRows::default(), inserted: InsertIds::default() };
+            let entry = TableEntry {
+                table,
+                rows: TableRows::default(),
+                inserted: InsertIds::default(),
+                epoch: self.version,
+            };
             self.tables.insert(entry.table.name.clone(), entry);
             return Ok(());
         };
         if entry.table.schema != table.schema {
             entry.rows.conform(&table.schema)?;
+            entry.epoch = self.version;
             let streams = self.streams.iter_mut();
             for (_, stream) in streams.filter(|(name, _)| name.table == table.name) {
                 stream.held.conform(&table.schema)?;
             }
         }
         entry.table = table;
-        Ok(())
-    }
-
-    fn apply_load(
-        &mut self,
-        table: Table,
-        rows: Vec<StoredRows>,
-        replaces: bool,
-    ) -> Result<(), BoxError> {
-        let name = table.name.clone();
-        if let Some(old) = self.tables.get_mut(&name).filter(|_| replaces) {
-            old.clear();
-            // What streams hold back is of the schema before.
-            let same_schema = old.table.schema == table.schema;
-            self.streams.retain(|stream, _| same_schema || stream.table != name);
-        }
-        self.apply_table(table)?;
-        let entry = self.tables.get_mut(&name).ok_or("no such table")?;
-        for rows in rows {
-            entry.rows.push(rows.into_batch(&entry.table.schema)?);
-        }
         Ok(())
     }
 
@@ -317,7 +306,7 @@ impl State {
 
 impl TableEntry {
     /// Makes rows visible.
-    fn show(&mut self, rows: Vec<RecordBatch>, at: Timestamp) {
+    pub(super) fn show(&mut self, rows: Vec<RecordBatch>, at: Timestamp) {
         rows.into_iter().for_each(|batch| self.rows.push(batch));
         self.table.modified = self.table.modified.max(at);
     }

@@ -12,6 +12,7 @@ mod machine;
 mod record;
 mod resources;
 mod rows_in;
+mod statements;
 mod streams;
 
 pub use faults::{Calls, Faults, Refusal};
@@ -20,4 +21,5 @@ pub use machine::State;
 pub use record::{Record, StoredRows};
 pub use resources::{Dataset, StreamType, Table, WriteStream};
 pub use rows_in::CheckedRows;
+pub(crate) use statements::{Removed, TableChange};
 pub use streams::{Appended, CommitFault, CommitOutcome};

@@ -85,15 +85,6 @@ pub enum Record {
         /// The ids of those rows that have one.
         ids: Vec<String>,
     },
-    /// Rows were loaded together; the table was created or changed for them.
-    Loaded {
-        /// The table afterwards.
-        table: Table,
-        /// The rows, in the table's schema.
-        rows: Vec<StoredRows>,
-        /// Whether the table's rows before went.
-        replaces: bool,
-    },
     /// In a snapshot: ids of rows inserted of late.
     InsertIds {
         /// The table.
@@ -105,6 +96,19 @@ pub enum Record {
     },
     /// In a snapshot: the number the next stream is named by.
     NextStream(u64),
+    /// A statement took rows out of a table and put others in.
+    Changed {
+        /// The table.
+        table: TableName,
+        /// When.
+        at: Timestamp,
+        /// The places of the rows taken out: ranges in order, each from its first to behind its last row.
+        removed: Vec<(u64, u64)>,
+        /// The rows put in, in the table's schema of that moment.
+        rows: Option<StoredRows>,
+    },
+    /// Changes of one statement: all of them, or none.
+    Together(Vec<Record>),
 }
 
 /// Rows in a record: an Arrow batch in memory, an Arrow IPC message (without its schema) in the file.

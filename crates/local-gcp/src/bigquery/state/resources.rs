@@ -71,6 +71,8 @@ pub(crate) struct TableEntry {
     pub(crate) table: Table,
     pub(crate) rows: TableRows,
     pub(crate) inserted: InsertIds,
+    /// Changes when rows change their places: the state's version when they last did.
+    pub(crate) epoch: u64,
 }
 
 /// When the rows of a write stream become visible.
