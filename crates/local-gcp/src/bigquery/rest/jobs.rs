@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use serde_json::{Map, Value as Json, json};
 
 use super::datasets::millis;
+use super::effects;
 use super::error::{Answer, error_item, no_content, ok};
 use super::request::{Body, Params, page, page_start, page_token};
 use super::rows::{PAGE_ROWS_MAX, RowFormat, page_length};
@@ -45,6 +46,11 @@ fn resource(job: &Job) -> Json {
             },
         },
     });
+    if let Outcome::Done(result) = &job.outcome
+        && let Some(effect) = &result.effect
+    {
+        effects::add_statistics(&mut resource["statistics"]["query"], effect);
+    }
     if let Some(error) = job.error() {
         resource["status"]["errorResult"] = error_item(error);
         resource["status"]["errors"] = json!([error_item(error)]);
@@ -68,6 +74,10 @@ fn add_rows(body: &mut Json, result: &QueryResult, start: u64, limit: u64, forma
     let window = &rest[..rest.len().min(limit)];
     let page = &window[..page_length(window.iter())];
     let end = start + page.len() as u64;
+    if let Some(effect) = &result.effect {
+        effects::add_answer(body, effect);
+        return;
+    }
     body["schema"] = schema::to_json(&result.schema);
     body["totalRows"] = result.rows.len().to_string().into();
     body["totalBytesProcessed"] = result.bytes_processed.to_string().into();
@@ -95,7 +105,8 @@ pub(super) async fn query(
         }
     }
     let dry_run = body["dryRun"] == true;
-    let request = QueryRequest::read(&project, &body, now.as_micros(), dry_run)?;
+    let mut request = QueryRequest::read(&project, &body, now.as_micros(), dry_run)?;
+    request.limit_time(&body["jobTimeoutMs"]);
     let location = body["location"].as_str().unwrap_or(LOCATION).to_owned();
     let result = run(&bigquery, request).await?;
     let mut configuration = json!({ "jobType": "QUERY", "query": query_configuration(&body) });
@@ -133,7 +144,7 @@ fn query_answer(job: &Job, body: &Json) -> Answer {
         "jobComplete": true,
         "cacheHit": false,
         "location": job.location,
-        "statementType": "SELECT",
+        "statementType": result.effect.as_ref().map_or("SELECT", |effect| effect.statement_type),
         "creationTime": millis(job.created.as_micros()),
         "startTime": millis(job.created.as_micros()),
         "endTime": millis(job.ended.as_micros()),
@@ -179,8 +190,9 @@ pub(super) async fn insert(
     let key = JobKey { project, id };
     bigquery.jobs().check_free(&key, &location)?;
 
-    let request =
+    let mut request =
         QueryRequest::read(&key.project, &configuration["query"], now.as_micros(), dry_run)?;
+    request.limit_time(&configuration["jobTimeoutMs"]);
     let outcome = match run(&bigquery, request).await {
         Ok(result) => Outcome::Done(result.into()),
         Err(error) if dry_run => return Err(error),

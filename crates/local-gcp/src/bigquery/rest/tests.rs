@@ -329,7 +329,7 @@ async fn what_queries_may_not_ask_for_is_refused_by_name() {
     for (field, value) in [
         ("useLegacySql", json!(true)),
         ("createSession", json!(true)),
-        ("destinationTable", json!({"tableId": "x"})),
+        ("continuous", json!(true)),
     ] {
         let (status, body) = server.query(json!({"query": "SELECT 1", field: value})).await;
         assert_eq!(status, StatusCode::NOT_IMPLEMENTED);

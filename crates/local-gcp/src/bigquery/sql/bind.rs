@@ -98,6 +98,7 @@ impl Binder<'_> {
             }
             Expr::Function(function) => self.bind_function(function),
             Expr::Struct { values, fields } => self.bind_struct(values, fields),
+            Expr::Array(array) => self.bind_array(&array.elem),
             Expr::Tuple(values) => self.bind_struct(values, &[]),
             other => self.bind_operator(other),
         }

