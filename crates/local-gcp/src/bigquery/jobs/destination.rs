@@ -111,8 +111,8 @@ fn fitted(
     };
     for field in &result.schema.fields {
         let column = schema.index_of(&field.name).map(|at| &schema.fields[at]);
-        let column = column
-            .ok_or_else(|| mismatch(format!("Cannot add fields (field: {})", field.name)))?;
+        let column =
+            column.ok_or_else(|| mismatch(format!("Cannot add fields (field: {})", field.name)))?;
         let repeats = |mode| mode == Mode::Repeated;
         if column.field_type != field.field_type || repeats(column.mode) != repeats(field.mode) {
             return Err(mismatch(format!("Field {} has another type", field.name)));

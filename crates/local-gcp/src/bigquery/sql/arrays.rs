@@ -145,9 +145,8 @@ fn bind_concat(arguments: &[Bound]) -> Result<Bound> {
     if !arguments.iter().all(is_array) {
         return Err(no_signature("function ARRAY_CONCAT", arguments.iter()));
     }
-    let concat: Function = Arc::new(|arguments| {
-        Ok(Value::Array(arguments.iter().flat_map(items).cloned().collect()))
-    });
+    let concat: Function =
+        Arc::new(|arguments| Ok(Value::Array(arguments.iter().flat_map(items).cloned().collect())));
     let nodes = arguments.iter().map(|bound| bound.node.clone()).collect();
     Ok(Bound::new(call(concat, nodes), data_type))
 }

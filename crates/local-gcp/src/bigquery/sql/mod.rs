@@ -17,9 +17,9 @@ mod error;
 mod execute;
 mod expression;
 mod filter;
+mod functions;
 #[cfg(feature = "sql")]
 mod fusion;
-mod functions;
 mod grouping;
 mod moments;
 mod numbers;

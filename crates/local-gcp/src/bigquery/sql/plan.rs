@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 use sqlparser::ast::{
-    AccessExpr, Distinct, Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByExpr, OrderByKind,
-    Query, Select, SelectItem, SetExpr, TableFactor, Value as Literal, WildcardAdditionalOptions,
+    AccessExpr, Distinct, Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByExpr,
+    OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value as Literal,
+    WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Location;
 

@@ -21,8 +21,8 @@ pub(super) fn bind(name: &str, arguments: &[Bound], safe: bool) -> Option<Result
         "REGEXP_REPLACE" => (3, DataType::String),
         _ => return None,
     };
-    let fits = arguments.len() == count
-        && arguments.iter().all(|bound| coerces(bound, &DataType::String));
+    let fits =
+        arguments.len() == count && arguments.iter().all(|bound| coerces(bound, &DataType::String));
     if !fits {
         return Some(Err(no_signature(&format!("function {name}"), arguments.iter())));
     }
@@ -49,9 +49,8 @@ pub(super) fn bind(name: &str, arguments: &[Bound], safe: bool) -> Option<Result
 }
 
 fn compiled(pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|_| {
-        SqlError::query(format!("Cannot parse regular expression: {pattern}"))
-    })
+    Regex::new(pattern)
+        .map_err(|_| SqlError::query(format!("Cannot parse regular expression: {pattern}")))
 }
 
 fn evaluate(name: &str, regex: &Regex, text: &str, arguments: &[Value]) -> Result<Value> {

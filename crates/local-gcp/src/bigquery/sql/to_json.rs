@@ -21,7 +21,8 @@ const EXACT_MAX: u64 = 1 << 53;
 pub(super) fn bind(name: &str, arguments: &[Bound]) -> Option<Result<Bound, SqlError>> {
     let ("TO_JSON_STRING", [argument]) = (name, arguments) else { return None };
     let of = argument.data_type.clone();
-    let print: Function = Arc::new(move |arguments| Ok(json(&arguments[0], &of)?.to_string().into()));
+    let print: Function =
+        Arc::new(move |arguments| Ok(json(&arguments[0], &of)?.to_string().into()));
     let node = call_with_nulls(print, vec![argument.node.clone()]);
     Some(Ok(Bound::new(node, DataType::String)))
 }

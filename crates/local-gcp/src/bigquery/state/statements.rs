@@ -92,9 +92,8 @@ impl State {
     ) -> Result<Record, ApiError> {
         let entry = self.tables.get(&table).ok_or_else(|| ApiError::table_not_found(&table))?;
         if entry.epoch != epoch {
-            let message = format!(
-                "Transaction is aborted due to concurrent update against table {table}."
-            );
+            let message =
+                format!("Transaction is aborted due to concurrent update against table {table}.");
             return Err(ApiError::new(Reason::ConditionNotMet, message));
         }
         let removed = match removed {
@@ -164,10 +163,7 @@ impl State {
 }
 
 /// Rows in the form of the journal, in the table's present schema.
-fn stored(
-    rows: Option<CheckedRows>,
-    schema: &TableSchema,
-) -> Result<Option<StoredRows>, ApiError> {
+fn stored(rows: Option<CheckedRows>, schema: &TableSchema) -> Result<Option<StoredRows>, ApiError> {
     let Some(rows) = rows else { return Ok(None) };
     let batch = conform(&rows.into_batch(), schema)
         .map_err(|error| ApiError::invalid(format!("Rows do not fit the table: {error}")))?;

@@ -227,10 +227,8 @@ impl Rewriter<'_> {
         self.keys = keys;
         let mut list = list?;
         let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
-        let stars = matches!(
-            list.args.as_slice(),
-            [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] | []
-        );
+        let stars =
+            matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] | []);
         let target = match (own, foreign) {
             (_, Some((_, foreign))) => (*foreign).to_owned(),
             _ if stars || (name == "COUNT" && !distinct) => "count".to_owned(),
@@ -299,7 +297,8 @@ impl Rewriter<'_> {
                 if matches!(value, Expr::Value(_)) {
                     continue;
                 }
-                *value = if is_constant(value) { self.literal(value)? } else { self.scalar(value)? };
+                *value =
+                    if is_constant(value) { self.literal(value)? } else { self.scalar(value)? };
             }
         }
         Ok(function)

@@ -157,9 +157,7 @@ impl Rewriter<'_> {
         };
         let target = match (named, &self.target) {
             (Some(named), _) => named,
-            (None, Some(target)) if name.to_string() == TARGET => {
-                self.number(target.clone(), true)
-            }
+            (None, Some(target)) if name.to_string() == TARGET => self.number(target.clone(), true),
             _ => {
                 let parts: Vec<String> = idents
                     .iter()

@@ -155,7 +155,9 @@ fn referring(plan: &LogicalPlan) -> FusionResult<Option<(Expr, Vec<Expr>)>> {
 fn flat_join(join: Join, array: Expr, outputs: Vec<Expr>) -> FusionResult<LogicalPlan> {
     let (outer, condition) = match join.join_type {
         JoinType::Inner => (false, join.filter),
-        JoinType::Left if join.filter.is_none_or(|filter| filter == lit(true)) && join.on.is_empty() => {
+        JoinType::Left
+            if join.filter.is_none_or(|filter| filter == lit(true)) && join.on.is_empty() =>
+        {
             (true, None)
         }
         _ => {

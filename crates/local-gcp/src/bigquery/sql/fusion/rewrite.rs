@@ -3,9 +3,10 @@
 //! DataFusion sees names in lower case, tables by number, and scalar expressions as calls of templates (`expressions`).
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableWithJoins,
-    Value as Literal, WildcardAdditionalOptions,
+    Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+    NamedWindowExpr, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, SetOperator, SetQuantifier, TableWithJoins, Value as Literal,
+    WildcardAdditionalOptions,
 };
 
 use super::super::error::SqlError;
@@ -70,9 +71,9 @@ impl<'a> Rewriter<'a> {
     pub(super) fn descend(&mut self) -> Result<()> {
         self.depth += 1;
         match self.depth > DEPTH_MAX {
-            true => Err(SqlError::query(format!(
-                "The query is nested deeper than {DEPTH_MAX} levels"
-            ))),
+            true => {
+                Err(SqlError::query(format!("The query is nested deeper than {DEPTH_MAX} levels")))
+            }
             false => Ok(()),
         }
     }

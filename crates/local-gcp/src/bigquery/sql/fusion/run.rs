@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use arrow_schema::{
-    DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef,
-};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DataFusionError, Result as FusionResult};
@@ -216,9 +214,9 @@ fn outputs(
         }
         let of = data_type(field)?;
         let output = of.to_field(&name);
-        fields.push(output.ok_or_else(|| {
-            SqlError::query(format!("Cannot output a value of type {of}"))
-        })?);
+        fields.push(
+            output.ok_or_else(|| SqlError::query(format!("Cannot output a value of type {of}")))?,
+        );
         outputs.push((at, name));
     }
     Ok((outputs, TableSchema::new(fields)))

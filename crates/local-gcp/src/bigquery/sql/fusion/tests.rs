@@ -191,7 +191,10 @@ fn tables_join_in_every_way() {
 #[test]
 fn subqueries_stand_wherever_values_and_tables_do() {
     check(&[
-        ("SELECT name FROM customers WHERE id IN (SELECT customer_id FROM orders) ORDER BY name", &["Ann", "Bob"]),
+        (
+            "SELECT name FROM customers WHERE id IN (SELECT customer_id FROM orders) ORDER BY name",
+            &["Ann", "Bob"],
+        ),
         ("SELECT name FROM customers WHERE id NOT IN (SELECT customer_id FROM orders)", &["Cid"]),
         (
             "SELECT name FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND o.total > 10) ORDER BY 1",
@@ -249,7 +252,10 @@ fn window_functions_number_compare_and_accumulate() {
             "SELECT customer_id, COUNT(*) AS n, RANK() OVER (ORDER BY COUNT(*) DESC) AS r FROM orders GROUP BY customer_id ORDER BY r, customer_id",
             &["1|2|1", "2|1|2", "9|1|2"],
         ),
-        ("SELECT id + ROW_NUMBER() OVER (ORDER BY id) AS x FROM orders ORDER BY x LIMIT 1", &["11"]),
+        (
+            "SELECT id + ROW_NUMBER() OVER (ORDER BY id) AS x FROM orders ORDER BY x LIMIT 1",
+            &["11"],
+        ),
     ]);
 }
 
@@ -260,7 +266,10 @@ fn arrays_are_unnested() {
             "SELECT o.id, item.sku, item.quantity FROM orders o, UNNEST(o.items) AS item ORDER BY 1, 2",
             &["10|milk|1", "10|tea|2", "11|tea|1", "13|milk|5"],
         ),
-        ("SELECT id, sku FROM orders, orders.items WHERE quantity > 1 ORDER BY id", &["10|tea", "13|milk"]),
+        (
+            "SELECT id, sku FROM orders, orders.items WHERE quantity > 1 ORDER BY id",
+            &["10|tea", "13|milk"],
+        ),
         (
             "SELECT id, tag, at FROM (SELECT id, tags FROM orders) o CROSS JOIN UNNEST(o.tags) AS tag WITH OFFSET AS at ORDER BY id, at",
             &["10|a|0", "10|b|1", "12|b|0", "13|c|0"],
@@ -289,7 +298,10 @@ fn aggregates_take_order_limits_and_separators() {
         ),
         ("SELECT ARRAY_AGG(total IGNORE NULLS ORDER BY id) FROM orders", &["[12.5,3,20]"]),
         ("SELECT ARRAY_CONCAT_AGG(tags ORDER BY id) FROM orders", &["[a,b,b,c]"]),
-        ("SELECT STRING_AGG(DISTINCT tag ORDER BY tag) FROM orders, UNNEST(tags) AS tag", &["a,b,c"]),
+        (
+            "SELECT STRING_AGG(DISTINCT tag ORDER BY tag) FROM orders, UNNEST(tags) AS tag",
+            &["a,b,c"],
+        ),
         (
             "SELECT customer_id, GROUPING(customer_id) AS g, COUNT(*) AS n FROM orders GROUP BY ROLLUP (customer_id) ORDER BY n DESC, customer_id LIMIT 2",
             &["NULL|1|4", "1|0|2"],
@@ -323,24 +335,22 @@ fn results_keep_types_names_and_spelling() {
             "f0_ INTEGER"
         ]
     );
+    assert_eq!(show_rows(&result), ["1|Ann|Oslo|{\"gift\":true}|tea|2024-01-01 10:00:00+00|1"]);
     assert_eq!(
-        show_rows(&result),
-        ["1|Ann|Oslo|{\"gift\":true}|tea|2024-01-01 10:00:00+00|1"]
-    );
-    assert_eq!(
-        rows("SELECT * EXCEPT (at, items, tags, note) REPLACE (id * 2 AS id) FROM (SELECT * FROM orders) ORDER BY ID LIMIT 1"),
+        rows(
+            "SELECT * EXCEPT (at, items, tags, note) REPLACE (id * 2 AS id) FROM (SELECT * FROM orders) ORDER BY ID LIMIT 1"
+        ),
         ["20|1|12.5"]
     );
-    assert!(error("SELECT * FROM customers a JOIN customers b ON a.id = b.id").contains("Duplicate"));
+    assert!(
+        error("SELECT * FROM customers a JOIN customers b ON a.id = b.id").contains("Duplicate")
+    );
 }
 
 #[test]
 fn parameters_of_all_kinds_are_values() {
-    let parameter = |name: &str, data_type, value| Parameter {
-        name: name.to_owned(),
-        data_type,
-        value,
-    };
+    let parameter =
+        |name: &str, data_type, value| Parameter { name: name.to_owned(), data_type, value };
     let list = DataType::Array(Arc::new(DataType::Int64));
     let pair = DataType::Struct(Arc::from([StructField {
         name: "city".to_owned(),

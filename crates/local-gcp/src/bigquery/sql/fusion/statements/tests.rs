@@ -96,7 +96,10 @@ fn inserts_fill_columns_with_values_queries_and_defaults() {
         shop.rows("SELECT COUNT(*), MAX(ARRAY_LENGTH(tags)) FROM d.stock WHERE at = TIMESTAMP_SECONDS(1700000000)"),
         ["3|2"]
     );
-    assert_eq!(shop.done("INSERT stock (sku, n) SELECT sku, n FROM delivery WHERE sku = 'rye'"), "+1 ~0 -0");
+    assert_eq!(
+        shop.done("INSERT stock (sku, n) SELECT sku, n FROM delivery WHERE sku = 'rye'"),
+        "+1 ~0 -0"
+    );
     assert_eq!(
         shop.done("INSERT INTO d.stock (sku, n) VALUES ('max', (SELECT MAX(n) FROM delivery)), ('none', DEFAULT)"),
         "+2 ~0 -0"
@@ -120,7 +123,10 @@ fn wrong_rows_change_nothing() {
     for (sql, expected) in [
         ("INSERT INTO d.stock (sku) VALUES ('a'), (NULL)", "REQUIRED field has no value"),
         ("INSERT INTO d.stock (sku, n) VALUES ('a')", "wrong column count; Has 1, expected 2"),
-        ("INSERT INTO d.stock (sku, n) VALUES ('a', 'b')", "Value of type STRING cannot be assigned to n, which has type INT64"),
+        (
+            "INSERT INTO d.stock (sku, n) VALUES ('a', 'b')",
+            "Value of type STRING cannot be assigned to n, which has type INT64",
+        ),
         ("INSERT INTO d.stock (sku, nope) VALUES ('a', 1)", "Column nope is not present"),
         ("INSERT INTO d.stock (sku, sku) VALUES ('a', 'b')", "named twice"),
         ("INSERT INTO d.nothing (a) VALUES (1)", "Not found: Table p:d.nothing"),
@@ -128,10 +134,16 @@ fn wrong_rows_change_nothing() {
         ("DELETE FROM d.stock", "must have a WHERE clause"),
         ("UPDATE d.stock SET n = 1, n = 2 WHERE TRUE", "assigned more than once"),
         ("UPDATE d.stock SET n = 1 / 0 WHERE TRUE", "division by zero"),
-        ("UPDATE d.stock AS s SET n = v FROM (SELECT 1 AS v UNION ALL SELECT 2) AS two WHERE TRUE", "at most one source row"),
+        (
+            "UPDATE d.stock AS s SET n = v FROM (SELECT 1 AS v UNION ALL SELECT 2) AS two WHERE TRUE",
+            "at most one source row",
+        ),
         ("CREATE TABLE d.stock (a INT64)", "Already Exists: Table p:d.stock"),
         ("DROP TABLE d.nothing", "Not found: Table p:d.nothing"),
-        ("MERGE d.stock t USING d.delivery s ON TRUE WHEN MATCHED THEN UPDATE SET n = s.n", "at most one source row"),
+        (
+            "MERGE d.stock t USING d.delivery s ON TRUE WHEN MATCHED THEN UPDATE SET n = s.n",
+            "at most one source row",
+        ),
     ] {
         let error = shop.error(sql);
         assert!(error.contains(expected), "{sql}: {error}");
@@ -145,14 +157,20 @@ fn wrong_rows_change_nothing() {
 #[test]
 fn updates_and_deletes_change_the_rows_they_match() {
     let shop = Shop::new();
-    assert_eq!(shop.done("UPDATE d.stock SET n = IFNULL(n, 0) + 1, price = DEFAULT WHERE sku != 'milk'"), "+0 ~2 -0");
+    assert_eq!(
+        shop.done("UPDATE d.stock SET n = IFNULL(n, 0) + 1, price = DEFAULT WHERE sku != 'milk'"),
+        "+0 ~2 -0"
+    );
     assert_eq!(shop.stock(), ["jam|1|NULL", "milk|2|1", "tea|2|NULL"]);
     assert_eq!(
         shop.done("UPDATE d.stock s SET s.n = s.n + d.n FROM d.delivery d WHERE d.sku = s.sku"),
         "+0 ~2 -0"
     );
     assert_eq!(shop.stock(), ["jam|1|NULL", "milk|2|1", "tea|12|NULL"]);
-    assert_eq!(shop.rows("SELECT ARRAY_TO_STRING(tags, '') FROM d.stock WHERE sku = 'tea'"), ["ab"]);
+    assert_eq!(
+        shop.rows("SELECT ARRAY_TO_STRING(tags, '') FROM d.stock WHERE sku = 'tea'"),
+        ["ab"]
+    );
     assert_eq!(shop.done("DELETE d.stock WHERE sku IN (SELECT sku FROM d.delivery)"), "+0 ~0 -2");
     assert_eq!(shop.stock(), ["jam|1|NULL"]);
     assert_eq!(shop.done("DELETE FROM d.stock WHERE n > 5"), "+0 ~0 -0");
@@ -186,7 +204,8 @@ fn tables_are_created_replaced_and_dropped() {
     let shop = Shop::new();
     assert_eq!(shop.done("CREATE TABLE IF NOT EXISTS d.stock (a INT64)"), "SKIP");
     assert_eq!(shop.done("CREATE OR REPLACE TABLE d.delivery AS SELECT sku, SUM(n) AS Total FROM d.delivery GROUP BY sku"), "REPLACE");
-    let schema = shop.0.tables().into_iter().find(|table| table.name.table == "delivery").unwrap().schema;
+    let schema =
+        shop.0.tables().into_iter().find(|table| table.name.table == "delivery").unwrap().schema;
     let names: Vec<_> = schema.fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["sku", "Total"]);
     assert_eq!(shop.done("DROP TABLE d.delivery"), "DROP");
@@ -197,6 +216,11 @@ fn tables_are_created_replaced_and_dropped() {
     );
     let error = shop.error("INSERT INTO d.typed (a, b) VALUES ('123456', 1)");
     assert!(error.contains('a'), "{error}");
-    assert_eq!(shop.done("INSERT INTO d.typed VALUES ('12345', 1.25, STRUCT(1, [DATE '2024-01-01']), JSON '{}')"), "+1 ~0 -0");
+    assert_eq!(
+        shop.done(
+            "INSERT INTO d.typed VALUES ('12345', 1.25, STRUCT(1, [DATE '2024-01-01']), JSON '{}')"
+        ),
+        "+1 ~0 -0"
+    );
     assert_eq!(shop.rows("SELECT b, c.x FROM d.typed"), ["1.25|1"]);
 }
