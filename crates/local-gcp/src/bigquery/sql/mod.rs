@@ -30,6 +30,7 @@ mod plan;
 mod query;
 #[cfg(feature = "sql")]
 mod regexps;
+mod subqueries;
 mod time;
 mod to_json;
 mod types;

@@ -90,7 +90,7 @@ pub(crate) fn run(
     let table = table.map(|table| found(&table, catalog)).transpose()?;
     let columns = table.iter().flat_map(|table| &table.schema.fields);
     let columns = columns.map(|field| (field.name.clone(), DataType::of_field(field))).collect();
-    let scope = Scope { columns, qualifier };
+    let scope = Scope { columns, qualifier, visible: None };
     let context = Context {
         scope: &scope,
         parameters: &options.parameters,

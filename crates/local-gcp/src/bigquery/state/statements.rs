@@ -18,6 +18,10 @@ const STATEMENT_BYTES_MAX: usize = 192 << 20;
 
 /// What a statement does to a table.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "sql"),
+    allow(dead_code, reason = "without the feature only query jobs write, and they need less")
+)]
 pub(crate) enum TableChange {
     /// Takes rows out and puts rows in.
     Rows {
@@ -50,6 +54,13 @@ pub(crate) enum TableChange {
 
 /// Rows that a statement takes out.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    not(feature = "sql"),
+    allow(
+        dead_code,
+        reason = "without the feature only query jobs write, and they take nothing out"
+    )
+)]
 pub(crate) enum Removed {
     /// None.
     #[default]

@@ -10,6 +10,7 @@ use sqlparser::ast::{
 use super::super::error::SqlError;
 use super::aggregates::{Function as AggregateFunction, SortOrder, Spec};
 use super::children::{argument_mut, children_mut};
+use super::elements::subquery_mut;
 use super::rewrite::{Result, Rewriter};
 use super::template::hole;
 
@@ -66,7 +67,7 @@ impl Rewriter<'_> {
     }
 
     /// Cuts all that is DataFusion's out of an expression and leaves holes.
-    fn cut(&mut self, expr: &mut Expr, leaves: &mut Vec<Expr>) -> Result<()> {
+    pub(super) fn cut(&mut self, expr: &mut Expr, leaves: &mut Vec<Expr>) -> Result<()> {
         self.descend()?;
         // Chains of conditions may be long: down their left side goes a loop.
         let mut rest = expr;
@@ -82,6 +83,11 @@ impl Rewriter<'_> {
 
     fn cut_here(&mut self, expr: &mut Expr, leaves: &mut Vec<Expr>) -> Result<()> {
         name_fields(expr);
+        if let Some(query) = subquery_mut(expr)
+            && self.is_over_elements(query)
+        {
+            return self.cut_elements(query, leaves);
+        }
         if let Some(leaf) = self.leaf(expr)? {
             *expr = Expr::Identifier(hole(place_of(leaf, leaves)));
             return Ok(());
@@ -131,6 +137,9 @@ impl Rewriter<'_> {
 
     /// The expression as DataFusion computes it, if it does as a whole.
     fn leaf(&mut self, expr: &Expr) -> Result<Option<Expr>> {
+        if self.scopes.is_inner() {
+            return Ok(None);
+        }
         if let Some((_, key)) = self.keys.iter().find(|(key, _)| key == expr) {
             return Ok(Some(key.clone()));
         }

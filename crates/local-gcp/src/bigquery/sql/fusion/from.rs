@@ -9,7 +9,7 @@ use super::super::error::{SqlError, name_place};
 use super::super::plan::table_name;
 use super::expressions::Joining;
 use super::rewrite::{Result, Rewriter};
-use super::scope::quoted;
+use super::scope::{Kind, quoted};
 use crate::bigquery::names::TableName;
 
 /// First part of the names DataFusion has for tables; what follows is their place.
@@ -83,7 +83,7 @@ impl Rewriter<'_> {
                 match alias {
                     Some(alias) => {
                         self.alias(alias);
-                        self.scopes.add(alias.name.value.clone(), false);
+                        self.scopes.add(alias.name.value.clone(), Kind::Rows);
                     }
                     None => *alias = Some(self.unnamed()),
                 }
@@ -103,7 +103,7 @@ impl Rewriter<'_> {
                 match alias {
                     Some(alias) => {
                         self.alias(alias);
-                        self.scopes.add(alias.name.value.clone(), true);
+                        self.scopes.add(alias.name.value.clone(), Kind::Element);
                     }
                     None => *alias = Some(self.unnamed()),
                 }
@@ -119,7 +119,7 @@ impl Rewriter<'_> {
     /// An alias for what has none: DataFusion mixes up columns of unnamed tables.
     fn unnamed(&mut self) -> TableAlias {
         let name = format!("{UNNAMED}{}", self.next_number());
-        self.scopes.add(name.clone(), false);
+        self.scopes.add(name.clone(), Kind::Rows);
         TableAlias { explicit: true, name: quoted(&name), columns: Vec::new(), at: None }
     }
 
@@ -177,7 +177,7 @@ impl Rewriter<'_> {
             at: None,
         });
         self.alias(&mut alias_of);
-        self.scopes.add(alias_of.name.value.clone(), false);
+        self.scopes.add(alias_of.name.value.clone(), Kind::Rows);
         *alias = Some(alias_of);
         *name = ObjectName::from(vec![quoted(&target)]);
         Ok(())
@@ -200,7 +200,7 @@ fn truth() -> Expr {
 }
 
 /// `FROM t, t.items AS item` is `FROM t, UNNEST(t.items) AS item`.
-fn unnest_of(path: Vec<Ident>, alias: Option<TableAlias>) -> TableFactor {
+pub(super) fn unnest_of(path: Vec<Ident>, alias: Option<TableAlias>) -> TableFactor {
     let implied = path.last().cloned();
     let alias = alias.or_else(|| {
         let name = implied?;

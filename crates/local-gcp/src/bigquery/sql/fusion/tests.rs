@@ -290,6 +290,33 @@ fn arrays_are_unnested() {
 }
 
 #[test]
+fn subqueries_range_over_arrays_of_outer_rows() {
+    check(&[
+        (
+            "SELECT o.id, (SELECT SUM(i.quantity) FROM UNNEST(o.items) AS i) AS n, ARRAY(SELECT UPPER(sku) FROM o.items ORDER BY quantity) AS skus FROM orders o ORDER BY id",
+            &["10|3|[MILK,TEA]", "11|1|[TEA]", "12|NULL|[]", "13|5|[MILK]"],
+        ),
+        (
+            "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE EXISTS (SELECT 1 FROM UNNEST(tags) AS tag WHERE tag = 'b' AND o.id > 10)",
+            &["12"],
+        ),
+        (
+            "SELECT id FROM orders WHERE NOT EXISTS (SELECT * FROM UNNEST(items)) ORDER BY id",
+            &["12"],
+        ),
+        (
+            "SELECT ARRAY(SELECT AS STRUCT at, tag FROM UNNEST(tags) AS tag WITH OFFSET AS at ORDER BY at DESC) AS pairs FROM orders WHERE id = 10",
+            &["[(1,b),(0,a)]"],
+        ),
+        ("SELECT ARRAY(SELECT x * 2 FROM UNNEST([1, 2, 3]) AS x WHERE x != 2)", &["[2,6]"]),
+    ]);
+    assert!(
+        error("SELECT (SELECT sku FROM UNNEST(items)) FROM orders")
+            .contains("more than one element")
+    );
+}
+
+#[test]
 fn aggregates_take_order_limits_and_separators() {
     check(&[
         (
@@ -378,9 +405,13 @@ fn parameters_of_all_kinds_are_values() {
 #[test]
 fn wrong_queries_are_refused_with_their_place_or_name() {
     for (sql, expected) in [
-        ("SELECT nope FROM customers a JOIN orders b ON a.id = b.id", "nope"),
+        ("SELECT nope FROM customers a JOIN orders b ON a.id = b.id", "Unrecognized name: nope"),
+        ("SELECT id FROM customers a JOIN orders b ON a.id = b.id", "Column name id is ambiguous"),
         ("SELECT 1 FROM customers a JOIN missing b ON a.id = b.id", "Not found: Table p:d.missing"),
-        ("SELECT a.id, COUNT(*) FROM customers a JOIN orders b ON a.id = b.id", "a.id"),
+        (
+            "SELECT a.id, COUNT(*) FROM customers a JOIN orders b ON a.id = b.id",
+            "references column a.id which is neither grouped nor aggregated",
+        ),
         ("SELECT 1 FROM customers a JOIN orders b ON a.id", ""),
         ("SELECT 1 / (SELECT 0)", "division by zero"),
         ("SELECT id FROM orders QUALIFY id = 1", "QUALIFY"),
