@@ -136,6 +136,77 @@ def _():
     equal(query("SELECT extra FROM shop.orders WHERE id = 1"), [(None,)])
 
 
+def statement(sql):
+    """Runs a statement and returns how many rows it changed."""
+    job = client.query(sql)
+    job.result()
+    return job.num_dml_affected_rows
+
+
+def has_sql():
+    """Whether the server was built with the cargo feature `sql`."""
+    try:
+        return query("SELECT 1 FROM (SELECT 1)") == [(1,)]
+    except exceptions.BadRequest as error:
+        if "cargo feature `sql`" not in str(error):
+            raise
+        return False
+
+
+if has_sql():
+
+    @row("BigQuery SQL: CREATE TABLE AS, INSERT, UPDATE, DELETE")
+    def _():
+        statement("CREATE TABLE shop.stock AS SELECT * FROM UNNEST([STRUCT('tea' AS sku, 3 AS n), ('milk', 0)])")
+        equal([field.field_type for field in client.get_table("demo.shop.stock").schema], ["STRING", "INTEGER"])
+        equal(statement("INSERT INTO shop.stock (sku, n) VALUES ('rye', 7), ('oat', NULL)"), 2)
+        equal(statement("UPDATE shop.stock SET n = IFNULL(n, 0) + 1 WHERE sku != 'milk'"), 3)
+        equal(statement("DELETE FROM shop.stock WHERE n = 0"), 1)
+        equal(query("SELECT sku, n FROM shop.stock ORDER BY sku"), [("oat", 1), ("rye", 8), ("tea", 4)])
+        raises(exceptions.BadRequest, lambda: statement("INSERT INTO shop.stock (sku, n) VALUES ('x', 'y')"))
+
+    @row("BigQuery SQL: JOIN, CTE and window function")
+    def _():
+        equal(
+            query("SELECT o.id, s.n FROM shop.orders o JOIN shop.stock s ON s.sku = o.name ORDER BY o.id"),
+            [(1, 4), (20, 1), (24, 8)],
+        )
+        latest = """
+            WITH named AS (SELECT name, id FROM shop.orders WHERE name IS NOT NULL)
+            SELECT name, id, ROW_NUMBER() OVER (ORDER BY id DESC) AS place, SUM(id) OVER () AS total
+            FROM named QUALIFY place <= 2 ORDER BY place"""
+        equal(query(latest), [("rye", 24, 1, 45), ("oat", 20, 2, 45)])
+
+    @row("BigQuery SQL: UNNEST of a parameter, structs and arrays in the result")
+    def _():
+        ids = bigquery.ArrayQueryParameter("ids", "INT64", [1, 24])
+        sql = "SELECT name, at FROM shop.orders o JOIN UNNEST(@ids) AS id WITH OFFSET AS at ON o.id = id ORDER BY at"
+        equal(query(sql, ids), [("tea", 0), ("rye", 1)])
+        nested = "SELECT ARRAY_AGG(STRUCT(sku, n) ORDER BY n) AS stock FROM shop.stock HAVING COUNT(*) > 1"
+        equal(query(nested)[0][0][0], {"sku": "oat", "n": 1})
+
+    @row("BigQuery SQL: MERGE")
+    def _():
+        merge = """
+            MERGE shop.stock t USING UNNEST([STRUCT('tea' AS sku, 10 AS n), ('jam', 1)]) s ON t.sku = s.sku
+            WHEN MATCHED THEN UPDATE SET n = t.n + s.n
+            WHEN NOT MATCHED THEN INSERT ROW
+            WHEN NOT MATCHED BY SOURCE AND t.sku = 'oat' THEN DELETE"""
+        equal(statement(merge), 3)
+        equal(query("SELECT sku, n FROM shop.stock ORDER BY sku"), [("jam", 1), ("rye", 8), ("tea", 14)])
+
+    @row("BigQuery SQL: a query's result in pages, and in a table")
+    def _():
+        sql = "SELECT a * 10 + b AS n FROM UNNEST(GENERATE_ARRAY(0, 9)) a, UNNEST(GENERATE_ARRAY(0, 9)) b ORDER BY n"
+        equal([one[0] for one in client.query(sql).result(page_size=7)], list(range(100)))
+        config = bigquery.QueryJobConfig(destination="demo.shop.numbers")
+        client.query(sql, job_config=config).result()
+        equal(client.get_table("demo.shop.numbers").num_rows, 100)
+        raises(exceptions.Conflict, lambda: client.query(sql, job_config=config).result())
+        statement("DROP TABLE shop.numbers")
+        statement("DROP TABLE shop.stock")
+
+
 @row("BigQuery: delete table and dataset")
 def _():
     client.delete_table("demo.shop.orders")

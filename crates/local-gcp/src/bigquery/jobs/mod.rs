@@ -1,5 +1,6 @@
 //! Query jobs: their requests, their runs, and the results they keep for a while.
 
+mod destination;
 mod parameters;
 mod run;
 mod store;

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::destination::Destination;
 use super::parameters::read_parameters;
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::BigQuery;
@@ -29,6 +30,8 @@ pub(crate) struct QueryRequest {
     pub(crate) options: QueryOptions,
     /// How long it may take.
     pub(crate) time_limit: Duration,
+    /// Where its result goes besides the client.
+    pub(crate) destination: Option<Destination>,
 }
 
 impl QueryRequest {
@@ -48,7 +51,6 @@ impl QueryRequest {
         }
         let unsupported = [
             ("useLegacySql", "Legacy SQL", given["useLegacySql"] == true),
-            ("destinationTable", "A destination table", !given["destinationTable"].is_null()),
             ("createSession", "A session", given["createSession"] == true),
             ("continuous", "A continuous query", given["continuous"] == true),
             ("tableDefinitions", "An external table", !given["tableDefinitions"].is_null()),
@@ -68,11 +70,19 @@ impl QueryRequest {
             now,
             dry_run,
         };
-        let limit = &given["jobTimeoutMs"];
-        let limit = limit.as_u64().or_else(|| limit.as_str()?.parse().ok()).filter(|it| *it > 0);
-        let time_limit =
-            limit.map_or(QUERY_TIME_MAX, Duration::from_millis).min(QUERY_TIME_MAX);
-        Ok(Self { sql, options, time_limit })
+        let time_limit = QUERY_TIME_MAX;
+        let destination = Destination::read(project, given)?;
+        Ok(Self { sql, options, time_limit, destination })
+    }
+}
+
+impl QueryRequest {
+    /// Takes over the `jobTimeoutMs` of a request, if it has one.
+    pub(crate) fn limit_time(&mut self, milliseconds: &Json) {
+        let given = milliseconds.as_u64().or_else(|| milliseconds.as_str()?.parse().ok());
+        if let Some(given) = given.filter(|given| *given > 0) {
+            self.time_limit = Duration::from_millis(given).min(QUERY_TIME_MAX);
+        }
     }
 }
 
@@ -119,7 +129,7 @@ fn answer(
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| {
         ApiError::new(Reason::InternalError, format!("The query got no runtime: {error}"))
     })?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         tokio::select! {
             biased;
             () = cancelled.cancelled() => {
@@ -129,5 +139,11 @@ fn answer(
                 result.map_err(ApiError::from)
             }
         }
-    })
+    })?;
+    if let Some(destination) = &request.destination
+        && !request.options.dry_run
+    {
+        destination.store(bigquery, &result)?;
+    }
+    Ok(result)
 }

@@ -52,6 +52,9 @@ pub(crate) enum Outcome {
     Failed(ApiError),
 }
 
+/// Project and request id.
+type RequestKey = (String, String);
+
 /// All jobs remembered.
 #[derive(Debug)]
 pub(crate) struct Jobs {
@@ -60,7 +63,9 @@ pub(crate) struct Jobs {
     order: VecDeque<JobKey>,
     result_bytes: u64,
     /// By project and request id.
-    requests: FxHashMap<(String, String), (Timestamp, JobKey)>,
+    requests: FxHashMap<RequestKey, (Timestamp, JobKey)>,
+    /// The same, oldest first.
+    request_order: VecDeque<(Timestamp, RequestKey)>,
     /// Tells apart the ids of this life from those of earlier ones.
     life: i64,
     next: u64,
@@ -74,6 +79,7 @@ impl Jobs {
             order: VecDeque::new(),
             result_bytes: 0,
             requests: FxHashMap::default(),
+            request_order: VecDeque::new(),
             life: now.as_micros(),
             next: 1,
         }
@@ -170,14 +176,30 @@ impl Jobs {
         project: &str,
         request: &str,
     ) -> Option<&Job> {
-        self.requests.retain(|_, (at, _)| now.since(*at) <= REQUEST_KEPT);
+        self.forget_requests(now);
         let (_, key) = self.requests.get(&(project.to_owned(), request.to_owned()))?;
         self.jobs.get(key)
     }
 
     /// Remembers which job a request made.
     pub(crate) fn remember_request(&mut self, now: Timestamp, request: String, key: JobKey) {
-        self.requests.insert((key.project.clone(), request), (now, key));
+        let request = (key.project.clone(), request);
+        self.request_order.push_back((now, request.clone()));
+        self.requests.insert(request, (now, key));
+        self.forget_requests(now);
+    }
+
+    /// Forgets requests that are too old, and those of jobs that must be forgotten by now. Each is looked at once.
+    fn forget_requests(&mut self, now: Timestamp) {
+        while let Some((at, _)) = self.request_order.front()
+            && (now.since(*at) > REQUEST_KEPT || self.request_order.len() > JOBS_MAX)
+        {
+            let Some((at, request)) = self.request_order.pop_front() else { return };
+            // Unless the same id came again since.
+            if self.requests.get(&request).is_some_and(|(latest, _)| *latest == at) {
+                self.requests.remove(&request);
+            }
+        }
     }
 }
 
@@ -303,5 +325,10 @@ mod tests {
         assert!(jobs.of_request(NOW, "q", "r").is_none());
         let later = NOW + REQUEST_KEPT + Duration::from_secs(1);
         assert!(jobs.of_request(later, "p", "r").is_none());
+        for n in 0..2 * JOBS_MAX {
+            let key = JobKey { project: "p".to_owned(), id: n.to_string() };
+            jobs.remember_request(later, n.to_string(), key);
+        }
+        assert_eq!((jobs.requests.len(), jobs.request_order.len()), (JOBS_MAX, JOBS_MAX));
     }
 }

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use serde_json::{Map, Value as Json, json};
 
 use super::datasets::millis;
+use super::effects;
 use super::error::{Answer, error_item, no_content, ok};
 use super::load_jobs;
 use super::request::{Body, Params, page, page_start, page_token};
@@ -32,6 +33,11 @@ fn resource(job: &Job) -> Json {
         "status": { "state": "DONE" },
         "statistics": statistics(job),
     });
+    if let Outcome::Done(result) = &job.outcome
+        && let Some(effect) = &result.effect
+    {
+        effects::add_statistics(&mut resource["statistics"]["query"], effect);
+    }
     let errors = job.errors();
     if let Some(error) = job.error() {
         resource["status"]["errorResult"] = error_item(error);
@@ -82,6 +88,10 @@ fn add_rows(body: &mut Json, result: &QueryResult, start: u64, limit: u64, forma
     let window = &rest[..rest.len().min(limit)];
     let page = &window[..page_length(window.iter())];
     let end = start + page.len() as u64;
+    if let Some(effect) = &result.effect {
+        effects::add_answer(body, effect);
+        return;
+    }
     body["schema"] = schema::to_json(&result.schema);
     body["totalRows"] = result.rows.len().to_string().into();
     body["totalBytesProcessed"] = result.bytes_processed.to_string().into();
@@ -109,7 +119,8 @@ pub(super) async fn query(
         }
     }
     let dry_run = body["dryRun"] == true;
-    let request = QueryRequest::read(&project, &body, now.as_micros(), dry_run)?;
+    let mut request = QueryRequest::read(&project, &body, now.as_micros(), dry_run)?;
+    request.limit_time(&body["jobTimeoutMs"]);
     let location = body["location"].as_str().unwrap_or(LOCATION).to_owned();
     let result = run(&bigquery, request).await?;
     let mut configuration = json!({ "jobType": "QUERY", "query": query_configuration(&body) });
@@ -147,7 +158,7 @@ fn query_answer(job: &Job, body: &Json) -> Answer {
         "jobComplete": true,
         "cacheHit": false,
         "location": job.location,
-        "statementType": "SELECT",
+        "statementType": result.effect.as_ref().map_or("SELECT", |effect| effect.statement_type),
         "creationTime": millis(job.created.as_micros()),
         "startTime": millis(job.created.as_micros()),
         "endTime": millis(job.ended.as_micros()),
@@ -195,8 +206,9 @@ pub(super) async fn insert(
     let location = body["jobReference"]["location"].as_str().unwrap_or(LOCATION).to_owned();
     let key = new_key(&bigquery, project, &body, &location)?;
 
-    let request =
+    let mut request =
         QueryRequest::read(&key.project, &configuration["query"], now.as_micros(), dry_run)?;
+    request.limit_time(&configuration["jobTimeoutMs"]);
     let outcome = match run(&bigquery, request).await {
         Ok(result) => Outcome::Done(result.into()),
         Err(error) if dry_run => return Err(error),

@@ -331,11 +331,9 @@ async fn a_dry_run_makes_no_job() {
 #[tokio::test]
 async fn what_queries_may_not_ask_for_is_refused_by_name() {
     let server = Server::new();
-    for (field, value) in [
-        ("useLegacySql", json!(true)),
-        ("createSession", json!(true)),
-        ("destinationTable", json!({"tableId": "x"})),
-    ] {
+    for (field, value) in
+        [("useLegacySql", json!(true)), ("createSession", json!(true)), ("continuous", json!(true))]
+    {
         let (status, body) = server.query(json!({"query": "SELECT 1", field: value})).await;
         assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
         assert!(body["error"]["message"].as_str().unwrap().contains(field), "{body}");

@@ -3,7 +3,9 @@
 //! Operators are bound in `bind_operators`, function calls in `calls`.
 
 use rustc_hash::FxHashMap;
-use sqlparser::ast::{AccessExpr, Expr, Ident, Subscript, Value as Literal, ValueWithSpan};
+use sqlparser::ast::{
+    AccessExpr, Expr, FunctionArguments, Ident, Subscript, Value as Literal, ValueWithSpan,
+};
 use sqlparser::tokenizer::Location;
 
 use super::error::{SqlError, place};
@@ -11,6 +13,7 @@ use super::expression::{Bound, Node};
 use super::grouping::Grouping;
 use super::operators::{bind_cast, call, structure};
 use super::parameters::Parameters;
+use super::subqueries::Form;
 use super::types::{DataType, from_ast};
 use crate::bigquery::value::Value;
 
@@ -22,6 +25,8 @@ pub(super) struct Scope {
     pub(super) columns: Vec<(String, DataType)>,
     /// The alias or name of the table.
     pub(super) qualifier: Option<String>,
+    /// How many of the first columns `*` stands for; all if `None`.
+    pub(super) visible: Option<usize>,
 }
 
 impl Scope {
@@ -96,8 +101,22 @@ impl Binder<'_> {
             Expr::Cast { kind, expr, data_type, format, .. } => {
                 self.bind_cast_expr(kind, expr, data_type, format.is_some())
             }
-            Expr::Function(function) => self.bind_function(function),
+            Expr::Function(function) => match &function.args {
+                FunctionArguments::Subquery(query)
+                    if function.name.to_string().eq_ignore_ascii_case("ARRAY") =>
+                {
+                    self.bind_subquery(query, Form::Array)
+                }
+                _ => self.bind_function(function),
+            },
+            Expr::Subquery(query) => self.bind_subquery(query, Form::Scalar),
+            Expr::Exists { subquery, negated } => {
+                let exists = self.bind_subquery(subquery, Form::Exists)?;
+                let node = if *negated { Node::Not(Box::new(exists.node)) } else { exists.node };
+                Ok(Bound::new(node, DataType::Bool))
+            }
             Expr::Struct { values, fields } => self.bind_struct(values, fields),
+            Expr::Array(array) => self.bind_array(&array.elem),
             Expr::Tuple(values) => self.bind_struct(values, &[]),
             other => self.bind_operator(other),
         }

@@ -398,7 +398,6 @@ fn construct(expr: &Expr) -> String {
         Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
             "A subquery".to_owned()
         }
-        Expr::Array(_) => "An array literal".to_owned(),
         Expr::Interval(_) => "An INTERVAL outside of date arithmetic".to_owned(),
         Expr::Like { any: true, .. } => "LIKE ANY".to_owned(),
         other => format!("The expression {other}"),

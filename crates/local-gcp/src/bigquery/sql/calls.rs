@@ -13,7 +13,7 @@ use super::grouping::is_aggregate;
 use super::moments::{bind_format, bind_moment, bind_string};
 use super::operators::{call, no_signature, unify};
 use super::types::DataType;
-use super::{functions, numbers};
+use super::{arrays, functions, numbers, parse_time, to_json};
 use crate::bigquery::value::Value;
 
 impl Binder<'_> {
@@ -42,6 +42,9 @@ impl Binder<'_> {
             "TIMESTAMP_DIFF" | "DATETIME_DIFF" | "DATE_DIFF" => {
                 self.bind_difference(&name, function)
             }
+            "GENERATE_DATE_ARRAY" | "GENERATE_TIMESTAMP_ARRAY" => {
+                self.bind_generated_moments(&name, function)
+            }
             _ => {
                 let arguments = self.bind_arguments(function)?;
                 self.bind_call(&name, arguments, safe)
@@ -68,7 +71,13 @@ impl Binder<'_> {
                 return bound;
             }
         }
-        if let Some(bound) = numbers::bind(name, &arguments, safe) {
+        let others = numbers::bind(name, &arguments, safe)
+            .or_else(|| arrays::bind(name, &arguments))
+            .or_else(|| parse_time::bind(name, &arguments, safe))
+            .or_else(|| to_json::bind(name, &arguments));
+        #[cfg(feature = "sql")]
+        let others = others.or_else(|| super::regexps::bind(name, &arguments, safe));
+        if let Some(bound) = others {
             return bound;
         }
         match (name, arguments.len()) {

@@ -1,5 +1,10 @@
 //! What statements other than queries did.
 
+#![cfg_attr(
+    not(feature = "sql"),
+    allow(dead_code, reason = "without the feature no statement but a query runs")
+)]
+
 use crate::bigquery::names::TableName;
 
 /// What a statement did.

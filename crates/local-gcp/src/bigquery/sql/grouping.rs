@@ -126,7 +126,12 @@ impl Binder<'_> {
 }
 
 /// An aggregate of an argument, if the function takes its type.
-pub(super) fn aggregate_of(name: &str, kind: Kind, bound: Bound, distinct: bool) -> Result<Aggregate> {
+pub(super) fn aggregate_of(
+    name: &str,
+    kind: Kind,
+    bound: Bound,
+    distinct: bool,
+) -> Result<Aggregate> {
     let mismatch =
         |bound: &Bound| no_signature(&format!("aggregate function {name}"), [bound].into_iter());
     let (bound, result_type) = match kind {

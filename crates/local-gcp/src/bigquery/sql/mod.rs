@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod arithmetic;
+mod arrays;
 mod bind;
 mod bind_operators;
 mod calls;
@@ -16,18 +17,23 @@ mod error;
 mod execute;
 mod expression;
 mod filter;
+mod functions;
 #[cfg(feature = "sql")]
 mod fusion;
-mod functions;
 mod grouping;
 mod moments;
 mod numbers;
 mod operators;
 mod parameters;
+mod parse_time;
 mod plan;
 mod query;
+#[cfg(feature = "sql")]
+mod regexps;
 mod restriction;
+mod subqueries;
 mod time;
+mod to_json;
 mod types;
 
 pub(crate) use effect::{Effect, EffectKind};

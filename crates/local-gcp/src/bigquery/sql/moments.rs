@@ -301,7 +301,7 @@ fn part_argument(expr: &Expr) -> Result<Part> {
     part_named(&expr.to_string())
 }
 
-fn part_named(name: &str) -> Result<Part> {
+pub(super) fn part_named(name: &str) -> Result<Part> {
     let compact: String = name.chars().filter(|c| !c.is_whitespace()).collect();
     Part::parse(&compact).ok_or_else(|| {
         SqlError::query(format!("A valid date part name is required but found {name}"))
@@ -309,7 +309,7 @@ fn part_named(name: &str) -> Result<Part> {
 }
 
 /// The zone an argument names, UTC if there is none. It must be the same for all rows.
-fn zone_argument(argument: Option<&Bound>) -> Result<Zone> {
+pub(super) fn zone_argument(argument: Option<&Bound>) -> Result<Zone> {
     let Some(argument) = argument else { return Ok(Zone::utc()) };
     if !argument.node.is_constant() {
         return Err(SqlError::unsupported("A time zone that differs by row"));

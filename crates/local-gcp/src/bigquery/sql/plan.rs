@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 use sqlparser::ast::{
-    AccessExpr, Distinct, Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByExpr, OrderByKind,
-    Query, Select, SelectItem, SetExpr, TableFactor, Value as Literal, WildcardAdditionalOptions,
+    AccessExpr, Distinct, Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByExpr,
+    OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value as Literal,
+    WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Location;
 
@@ -281,7 +282,7 @@ fn star<'a>(options: &'a WildcardAdditionalOptions, scope: &Scope) -> Result<Vec
     {
         return Err(SqlError::unsupported("This form of SELECT *"));
     }
-    if scope.qualifier.is_none() {
+    if scope.qualifier.is_none() && scope.visible.is_none() {
         return Err(SqlError::query("SELECT * must have a FROM clause"));
     }
     let except = options.opt_except.as_ref();
@@ -299,8 +300,9 @@ fn star<'a>(options: &'a WildcardAdditionalOptions, scope: &Scope) -> Result<Vec
     }
     let replaced = options.opt_replace.iter().flat_map(|replace| &replace.items);
     let replaced: Vec<_> = replaced.collect();
+    let visible = &scope.columns[..scope.visible.unwrap_or(scope.columns.len())];
     let kept =
-        scope.columns.iter().filter(|(name, _)| !excepted.iter().any(|ident| matches(ident, name)));
+        visible.iter().filter(|(name, _)| !excepted.iter().any(|ident| matches(ident, name)));
     Ok(kept
         .map(|(name, _)| {
             let replacement = replaced.iter().find(|item| matches(&item.column_name, name));

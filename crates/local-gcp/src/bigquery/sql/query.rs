@@ -8,13 +8,13 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::bind::Scope;
+use super::effect::Effect;
 use super::error::SqlError;
 use super::execute::execute;
 use super::expression::Node;
 use super::parameters::Parameters;
 use super::plan::{self, Context, Plan};
 use super::types::DataType;
-use super::effect::Effect;
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::names::{DatasetName, TableName};
 use crate::bigquery::rows::column_bytes;
@@ -90,7 +90,7 @@ pub(crate) fn run(
     let table = table.map(|table| found(&table, catalog)).transpose()?;
     let columns = table.iter().flat_map(|table| &table.schema.fields);
     let columns = columns.map(|field| (field.name.clone(), DataType::of_field(field))).collect();
-    let scope = Scope { columns, qualifier };
+    let scope = Scope { columns, qualifier, visible: None };
     let context = Context {
         scope: &scope,
         parameters: &options.parameters,

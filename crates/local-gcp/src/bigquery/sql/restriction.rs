@@ -33,7 +33,7 @@ impl Restriction {
         let select = plan::single_select(&query)?;
         let columns = schema.fields.iter();
         let columns = columns.map(|field| (field.name.clone(), DataType::of_field(field)));
-        let scope = Scope { columns: columns.collect(), qualifier: None };
+        let scope = Scope { columns: columns.collect(), qualifier: None, visible: None };
         let parameters = &Parameters::default();
         let context = Context { scope: &scope, parameters, placeholders: &placeholders, now };
         let plan = plan::bind(&query, select, context)?;

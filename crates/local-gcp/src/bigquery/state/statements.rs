@@ -18,6 +18,10 @@ const STATEMENT_BYTES_MAX: usize = 192 << 20;
 
 /// What a statement does to a table.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "sql"),
+    allow(dead_code, reason = "without the feature only query jobs write, and they need less")
+)]
 pub(crate) enum TableChange {
     /// Takes rows out and puts rows in.
     Rows {
@@ -50,6 +54,13 @@ pub(crate) enum TableChange {
 
 /// Rows that a statement takes out.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    not(feature = "sql"),
+    allow(
+        dead_code,
+        reason = "without the feature only query jobs write, and they take nothing out"
+    )
+)]
 pub(crate) enum Removed {
     /// None.
     #[default]
@@ -92,9 +103,8 @@ impl State {
     ) -> Result<Record, ApiError> {
         let entry = self.tables.get(&table).ok_or_else(|| ApiError::table_not_found(&table))?;
         if entry.epoch != epoch {
-            let message = format!(
-                "Transaction is aborted due to concurrent update against table {table}."
-            );
+            let message =
+                format!("Transaction is aborted due to concurrent update against table {table}.");
             return Err(ApiError::new(Reason::ConditionNotMet, message));
         }
         let removed = match removed {
@@ -164,10 +174,7 @@ impl State {
 }
 
 /// Rows in the form of the journal, in the table's present schema.
-fn stored(
-    rows: Option<CheckedRows>,
-    schema: &TableSchema,
-) -> Result<Option<StoredRows>, ApiError> {
+fn stored(rows: Option<CheckedRows>, schema: &TableSchema) -> Result<Option<StoredRows>, ApiError> {
     let Some(rows) = rows else { return Ok(None) };
     let batch = conform(&rows.into_batch(), schema)
         .map_err(|error| ApiError::invalid(format!("Rows do not fit the table: {error}")))?;

@@ -1,5 +1,6 @@
 //! Aggregate functions inside DataFusion's plans, on our own accumulators.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -30,6 +31,15 @@ pub(super) struct Spec {
     pub(super) ignore_nulls: bool,
     /// Most values it takes in.
     pub(super) limit: Option<usize>,
+    /// How its last arguments order its values.
+    pub(super) order: Vec<SortOrder>,
+}
+
+/// The direction of one sort key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SortOrder {
+    pub(super) descending: bool,
+    pub(super) nulls_first: bool,
 }
 
 /// The functions: those our own engine has, and two more.
@@ -119,7 +129,8 @@ impl Aggregation {
             result_type,
             taken: 0,
             separator: ",".to_owned(),
-            window: sliding.then(VecDeque::new),
+            kept: (sliding || !self.spec.order.is_empty()).then(VecDeque::new),
+            sliding,
         })
     }
 
@@ -187,8 +198,9 @@ struct Gathering {
     taken: usize,
     /// Between the texts of a STRING_AGG.
     separator: String,
-    /// The values in a window that moves, from which old ones are taken out again.
-    window: Option<VecDeque<Value>>,
+    /// Values with their sort keys: of an ordered aggregate, or of a window that moves and lets old ones go.
+    kept: Option<VecDeque<(Value, Vec<Value>)>>,
+    sliding: bool,
 }
 
 impl Gathering {
@@ -213,23 +225,23 @@ impl Gathering {
     }
 
     fn result(&self) -> Result<Value, SqlError> {
-        let gathered = match &self.window {
-            None => self.own.clone().finish()?,
-            Some(values) => {
-                let mut fresh = Self {
-                    own: self.aggregate.start(),
-                    window: None,
-                    spec: self.spec.clone(),
-                    aggregate: self.aggregate.clone(),
-                    types: self.types.clone(),
-                    result_type: self.result_type.clone(),
-                    taken: 0,
-                    separator: self.separator.clone(),
-                };
-                values.iter().try_for_each(|value| fresh.add(value.clone()))?;
-                return fresh.result();
-            }
-        };
+        if let Some(kept) = &self.kept {
+            let mut sorted: Vec<_> = kept.iter().collect();
+            sorted.sort_by(|(_, left), (_, right)| self.compare(left, right));
+            let mut fresh = Self {
+                own: self.aggregate.start(),
+                kept: None,
+                spec: self.spec.clone(),
+                aggregate: self.aggregate.clone(),
+                types: self.types.clone(),
+                result_type: self.result_type.clone(),
+                separator: self.separator.clone(),
+                ..*self
+            };
+            sorted.into_iter().try_for_each(|(value, _)| fresh.add(value.clone()))?;
+            return fresh.result();
+        }
+        let gathered = self.own.clone().finish()?;
         Ok(match (self.spec.function, gathered) {
             (Function::StringAgg, Value::Array(items)) => {
                 let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
@@ -238,22 +250,45 @@ impl Gathering {
             (_, value) => value,
         })
     }
+
+    fn compare(&self, left: &[Value], right: &[Value]) -> Ordering {
+        let keys = self.spec.order.iter().zip(left.iter().zip(right));
+        let orders = keys.map(|(key, (left, right))| match (left.is_null(), right.is_null()) {
+            (true, true) => Ordering::Equal,
+            (false, false) if key.descending => right.total_compare(left),
+            (false, false) => left.total_compare(right),
+            (left_null, _) if left_null == key.nulls_first => Ordering::Less,
+            _ => Ordering::Greater,
+        });
+        orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+
+    /// The values of a batch with their sort keys.
+    fn rows(&self, given: &[ArrayRef]) -> Result<Vec<(Value, Vec<Value>)>, SqlError> {
+        let first_key = given.len().saturating_sub(self.spec.order.len());
+        let keys = given[first_key..].iter().zip(&self.types[first_key..]);
+        let keys = keys.map(|(array, of)| Values::new(array, of)).collect::<Result<Vec<_>, _>>()?;
+        let mut keys: Vec<_> = keys.iter().map(Values::all).collect();
+        let values = Values::new(&given[0], &self.types[0])?;
+        let rows = values.all().map(|value| {
+            (value, keys.iter_mut().map(|key| key.next().unwrap_or(Value::Null)).collect())
+        });
+        Ok(rows.collect())
+    }
 }
 
 impl Accumulator for Gathering {
     fn update_batch(&mut self, given: &[ArrayRef]) -> FusionResult<()> {
-        let values = Values::new(&given[0], &self.types[0]).map_err(failure)?;
-        if let (Some(separators), Function::StringAgg) = (self.types.get(1), self.spec.function)
-            && !given[1].is_empty()
-        {
-            let separators = Values::new(&given[1], separators).map_err(failure)?;
+        let arguments = given.len().saturating_sub(self.spec.order.len());
+        if self.spec.function == Function::StringAgg && arguments > 1 && !given[1].is_empty() {
+            let separators = Values::new(&given[1], &self.types[1]).map_err(failure)?;
             if let Some(Value::String(separator)) = separators.all().next() {
                 self.separator = separator.to_string();
             }
         }
-        for value in values.all() {
-            match &mut self.window {
-                Some(window) => window.push_back(value),
+        for (value, keys) in self.rows(given).map_err(failure)? {
+            match &mut self.kept {
+                Some(kept) => kept.push_back((value, keys)),
                 None => self.add(value).map_err(failure)?,
             }
         }
@@ -261,14 +296,14 @@ impl Accumulator for Gathering {
     }
 
     fn retract_batch(&mut self, given: &[ArrayRef]) -> FusionResult<()> {
-        if let Some(window) = &mut self.window {
-            window.drain(..given[0].len().min(window.len()));
+        if let Some(kept) = &mut self.kept {
+            kept.drain(..given[0].len().min(kept.len()));
         }
         Ok(())
     }
 
     fn supports_retract_batch(&self) -> bool {
-        self.window.is_some()
+        self.sliding
     }
 
     fn evaluate(&mut self) -> FusionResult<ScalarValue> {
@@ -278,8 +313,8 @@ impl Accumulator for Gathering {
     }
 
     fn size(&self) -> usize {
-        let window = self.window.as_ref().map_or(0, VecDeque::len);
-        size_of_val(self) + self.own.size() + window * size_of::<Value>()
+        let kept = self.kept.as_ref().map_or(0, VecDeque::len) * (1 + self.spec.order.len());
+        size_of_val(self) + self.own.size() + kept * size_of::<Value>()
     }
 
     fn state(&mut self) -> FusionResult<Vec<ScalarValue>> {

@@ -49,8 +49,9 @@ pub(super) fn children_mut(expr: &mut Expr) -> Result<Vec<&mut Expr>, SqlError> 
             .chain(trim_characters.iter_mut().flatten())
             .collect(),
         Expr::Case { operand, conditions, else_result, .. } => {
-            let branches =
-                conditions.iter_mut().flat_map(|branch| [&mut branch.condition, &mut branch.result]);
+            let branches = conditions
+                .iter_mut()
+                .flat_map(|branch| [&mut branch.condition, &mut branch.result]);
             let ends = operand.iter_mut().chain(else_result).map(AsMut::as_mut);
             branches.chain(ends).collect()
         }

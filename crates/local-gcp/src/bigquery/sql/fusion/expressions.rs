@@ -8,8 +8,9 @@ use sqlparser::ast::{
 };
 
 use super::super::error::SqlError;
-use super::aggregates::{Function as AggregateFunction, Spec};
+use super::aggregates::{Function as AggregateFunction, SortOrder, Spec};
 use super::children::{argument_mut, children_mut};
+use super::elements::subquery_mut;
 use super::rewrite::{Result, Rewriter};
 use super::template::hole;
 
@@ -27,6 +28,7 @@ const FOREIGN_AGGREGATES: &[(&str, &str)] = &[
     ("BIT_AND", "bit_and"),
     ("BIT_OR", "bit_or"),
     ("BIT_XOR", "bit_xor"),
+    ("GROUPING", "grouping"),
 ];
 
 /// Where a condition stands.
@@ -65,7 +67,7 @@ impl Rewriter<'_> {
     }
 
     /// Cuts all that is DataFusion's out of an expression and leaves holes.
-    fn cut(&mut self, expr: &mut Expr, leaves: &mut Vec<Expr>) -> Result<()> {
+    pub(super) fn cut(&mut self, expr: &mut Expr, leaves: &mut Vec<Expr>) -> Result<()> {
         self.descend()?;
         // Chains of conditions may be long: down their left side goes a loop.
         let mut rest = expr;
@@ -81,6 +83,11 @@ impl Rewriter<'_> {
 
     fn cut_here(&mut self, expr: &mut Expr, leaves: &mut Vec<Expr>) -> Result<()> {
         name_fields(expr);
+        if let Some(query) = subquery_mut(expr)
+            && self.is_over_elements(query)
+        {
+            return self.cut_elements(query, leaves);
+        }
         if let Some(leaf) = self.leaf(expr)? {
             *expr = Expr::Identifier(hole(place_of(leaf, leaves)));
             return Ok(());
@@ -130,6 +137,9 @@ impl Rewriter<'_> {
 
     /// The expression as DataFusion computes it, if it does as a whole.
     fn leaf(&mut self, expr: &Expr) -> Result<Option<Expr>> {
+        if self.scopes.is_inner() {
+            return Ok(None);
+        }
         if let Some((_, key)) = self.keys.iter().find(|(key, _)| key == expr) {
             return Ok(Some(key.clone()));
         }
@@ -226,10 +236,8 @@ impl Rewriter<'_> {
         self.keys = keys;
         let mut list = list?;
         let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
-        let stars = matches!(
-            list.args.as_slice(),
-            [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] | []
-        );
+        let stars =
+            matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] | []);
         let target = match (own, foreign) {
             (_, Some((_, foreign))) => (*foreign).to_owned(),
             _ if stars || (name == "COUNT" && !distinct) => "count".to_owned(),
@@ -298,7 +306,8 @@ impl Rewriter<'_> {
                 if matches!(value, Expr::Value(_)) {
                     continue;
                 }
-                *value = if is_constant(value) { self.literal(value)? } else { self.scalar(value)? };
+                *value =
+                    if is_constant(value) { self.literal(value)? } else { self.scalar(value)? };
             }
         }
         Ok(function)
@@ -318,7 +327,7 @@ impl Rewriter<'_> {
     }
 }
 
-/// What an aggregate's clauses and modifiers ask for; the limit is taken out of them.
+/// What an aggregate's clauses and modifiers ask for; sort keys become arguments.
 fn spec(
     name: String,
     function: AggregateFunction,
@@ -327,7 +336,7 @@ fn spec(
     after: Option<NullTreatment>,
 ) -> Result<Spec> {
     let mut ignore_nulls = after == Some(NullTreatment::IgnoreNulls);
-    let mut limit = None;
+    let (mut limit, mut order) = (None, Vec::new());
     for clause in &list.clauses {
         match clause {
             FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
@@ -337,12 +346,19 @@ fn spec(
                 let count = count.to_string().parse();
                 limit = Some(count.map_err(|_| SqlError::query("LIMIT needs an integer literal"))?);
             }
-            FunctionArgumentClause::OrderBy(_) => {}
+            FunctionArgumentClause::OrderBy(keys) => {
+                for key in keys {
+                    let descending = key.options.asc == Some(false);
+                    let nulls_first = key.options.nulls_first.unwrap_or(!descending);
+                    order.push(SortOrder { descending, nulls_first });
+                    list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(key.expr.clone())));
+                }
+            }
             other => return Err(SqlError::unsupported(format!("{other} in {name}"))),
         }
     }
-    list.clauses.retain(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
-    Ok(Spec { function, name, distinct, ignore_nulls, limit })
+    list.clauses.clear();
+    Ok(Spec { function, name, distinct, ignore_nulls, limit, order })
 }
 
 /// A call of a function of DataFusion.

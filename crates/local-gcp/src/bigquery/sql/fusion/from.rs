@@ -9,7 +9,7 @@ use super::super::error::{SqlError, name_place};
 use super::super::plan::table_name;
 use super::expressions::Joining;
 use super::rewrite::{Result, Rewriter};
-use super::scope::quoted;
+use super::scope::{Kind, quoted};
 use crate::bigquery::names::TableName;
 
 /// First part of the names DataFusion has for tables; what follows is their place.
@@ -20,6 +20,9 @@ pub(super) const TARGET: &str = "__target";
 
 /// The column that has the places of the target's rows.
 pub(super) const PLACE: &str = "__place";
+
+/// First part of the aliases of what has none in the query.
+pub(super) const UNNAMED: &str = "__unnamed_";
 
 /// The place of a table by the name DataFusion has for it.
 pub(super) fn table_place(name: &str) -> Option<usize> {
@@ -38,6 +41,8 @@ impl Rewriter<'_> {
 
     fn join(&mut self, join: &mut Join) -> Result<()> {
         self.relation(&mut join.relation)?;
+        let outer =
+            matches!(join.join_operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_));
         let constraint = match &mut join.join_operator {
             JoinOperator::Join(constraint)
             | JoinOperator::Inner(constraint)
@@ -59,6 +64,8 @@ impl Rewriter<'_> {
                 }
             }
             JoinConstraint::Natural => return Err(SqlError::unsupported("NATURAL JOIN")),
+            // LEFT JOIN UNNEST(...) needs none, but DataFusion wants one.
+            JoinConstraint::None if outer => *constraint = JoinConstraint::On(truth()),
             JoinConstraint::None => {}
         }
         Ok(())
@@ -73,9 +80,12 @@ impl Rewriter<'_> {
                 let query = self.subquery(subquery);
                 self.scopes.leave();
                 **subquery = query?;
-                if let Some(alias) = alias {
-                    self.alias(alias);
-                    self.scopes.add(alias.name.value.clone(), false);
+                match alias {
+                    Some(alias) => {
+                        self.alias(alias);
+                        self.scopes.add(alias.name.value.clone(), Kind::Rows);
+                    }
+                    None => *alias = Some(self.unnamed()),
                 }
                 Ok(())
             }
@@ -90,9 +100,12 @@ impl Rewriter<'_> {
                 if let Some(name) = with_offset_alias {
                     *name = quoted(&self.registry.spell(&name.value));
                 }
-                if let Some(alias) = alias {
-                    self.alias(alias);
-                    self.scopes.add(alias.name.value.clone(), true);
+                match alias {
+                    Some(alias) => {
+                        self.alias(alias);
+                        self.scopes.add(alias.name.value.clone(), Kind::Element);
+                    }
+                    None => *alias = Some(self.unnamed()),
                 }
                 Ok(())
             }
@@ -101,6 +114,13 @@ impl Rewriter<'_> {
             }
             other => Err(SqlError::unsupported(format!("In FROM, {other}"))),
         }
+    }
+
+    /// An alias for what has none: DataFusion mixes up columns of unnamed tables.
+    fn unnamed(&mut self) -> TableAlias {
+        let name = format!("{UNNAMED}{}", self.next_number());
+        self.scopes.add(name.clone(), Kind::Rows);
+        TableAlias { explicit: true, name: quoted(&name), columns: Vec::new(), at: None }
     }
 
     fn alias(&self, alias: &mut TableAlias) {
@@ -137,9 +157,7 @@ impl Rewriter<'_> {
         };
         let target = match (named, &self.target) {
             (Some(named), _) => named,
-            (None, Some(target)) if name.to_string() == TARGET => {
-                self.number(target.clone(), true)
-            }
+            (None, Some(target)) if name.to_string() == TARGET => self.number(target.clone(), true),
             _ => {
                 let parts: Vec<String> = idents
                     .iter()
@@ -159,7 +177,7 @@ impl Rewriter<'_> {
             at: None,
         });
         self.alias(&mut alias_of);
-        self.scopes.add(alias_of.name.value.clone(), false);
+        self.scopes.add(alias_of.name.value.clone(), Kind::Rows);
         *alias = Some(alias_of);
         *name = ObjectName::from(vec![quoted(&target)]);
         Ok(())
@@ -177,8 +195,12 @@ impl Rewriter<'_> {
     }
 }
 
+fn truth() -> Expr {
+    Expr::Value(sqlparser::ast::Value::Boolean(true).into())
+}
+
 /// `FROM t, t.items AS item` is `FROM t, UNNEST(t.items) AS item`.
-fn unnest_of(path: Vec<Ident>, alias: Option<TableAlias>) -> TableFactor {
+pub(super) fn unnest_of(path: Vec<Ident>, alias: Option<TableAlias>) -> TableFactor {
     let implied = path.last().cloned();
     let alias = alias.or_else(|| {
         let name = implied?;

@@ -14,11 +14,12 @@ use datafusion::logical_expr::logical_plan::{Join, JoinType, Subquery, SubqueryA
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 use sqlparser::ast::{Expr as SqlExpr, Ident, TableAlias, TableFactor};
 
 use super::super::error::SqlError;
 use super::super::types::DataType;
+use super::from::UNNAMED;
 use super::numbered::numbered;
 use super::scope::ELEMENT;
 use super::template::{Registry, failure, hole};
@@ -50,7 +51,8 @@ impl RelationPlanner for Unnesting {
         };
         let input = LogicalPlanBuilder::empty(true).build()?;
         let items = unnested(input, array, NullHandling::Drop)?;
-        let outputs = self.outputs(&item, alias.as_ref(), with_offset_alias.as_ref());
+        let named = alias.as_ref().filter(|alias| !alias.name.value.starts_with(UNNAMED));
+        let outputs = self.outputs(&item, named, with_offset_alias.as_ref());
         let plan = LogicalPlanBuilder::from(items).project(outputs)?.build()?;
         let alias = alias.map(|alias| TableAlias { columns: Vec::new(), ..alias });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
@@ -153,7 +155,11 @@ fn referring(plan: &LogicalPlan) -> FusionResult<Option<(Expr, Vec<Expr>)>> {
 fn flat_join(join: Join, array: Expr, outputs: Vec<Expr>) -> FusionResult<LogicalPlan> {
     let (outer, condition) = match join.join_type {
         JoinType::Inner => (false, join.filter),
-        JoinType::Left if join.filter.is_none() && join.on.is_empty() => (true, None),
+        JoinType::Left
+            if join.filter.is_none_or(|filter| filter == lit(true)) && join.on.is_empty() =>
+        {
+            (true, None)
+        }
         _ => {
             let message = "LEFT JOIN UNNEST with a condition";
             return Err(failure(SqlError::unsupported(message)));

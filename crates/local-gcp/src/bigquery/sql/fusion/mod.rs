@@ -5,6 +5,7 @@
 
 mod aggregates;
 mod children;
+mod elements;
 mod expressions;
 mod from;
 mod lateral;

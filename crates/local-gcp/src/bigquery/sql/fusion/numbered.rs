@@ -142,8 +142,7 @@ mod tests {
 
     #[test]
     fn sort_keys_have_the_order_of_doubles() {
-        let sorted =
-            [f64::NAN, f64::NEG_INFINITY, -2.0, -1e-300, 0.0, 1e-300, 1.5, f64::INFINITY];
+        let sorted = [f64::NAN, f64::NEG_INFINITY, -2.0, -1e-300, 0.0, 1e-300, 1.5, f64::INFINITY];
         let keys: Vec<_> = sorted.into_iter().map(key).collect();
         assert!(keys.is_sorted_by(|left, right| left < right), "{keys:?}");
         assert_eq!(key(-0.0), key(0.0));

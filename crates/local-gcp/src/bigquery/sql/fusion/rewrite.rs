@@ -3,9 +3,10 @@
 //! DataFusion sees names in lower case, tables by number, and scalar expressions as calls of templates (`expressions`).
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, LimitClause, NamedWindowExpr, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
-    Value as Literal, WildcardAdditionalOptions,
+    Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+    NamedWindowExpr, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, SetOperator, SetQuantifier, TableWithJoins, Value as Literal,
+    WildcardAdditionalOptions,
 };
 
 use super::super::error::SqlError;
@@ -36,6 +37,7 @@ pub(super) struct Rewriter<'a> {
     /// The keys of the groups that an expression sees: as written and as rewritten.
     pub(super) keys: Vec<(Expr, Expr)>,
     depth: usize,
+    numbers: usize,
     /// The names of the outermost SELECT list as they are spelt.
     outputs: Option<Vec<String>>,
 }
@@ -55,16 +57,23 @@ impl<'a> Rewriter<'a> {
             scopes: Scopes::default(),
             keys: Vec::new(),
             depth: 0,
+            numbers: 0,
             outputs: None,
         }
+    }
+
+    /// A number not given before.
+    pub(super) fn next_number(&mut self) -> usize {
+        self.numbers += 1;
+        self.numbers
     }
 
     pub(super) fn descend(&mut self) -> Result<()> {
         self.depth += 1;
         match self.depth > DEPTH_MAX {
-            true => Err(SqlError::query(format!(
-                "The query is nested deeper than {DEPTH_MAX} levels"
-            ))),
+            true => {
+                Err(SqlError::query(format!("The query is nested deeper than {DEPTH_MAX} levels")))
+            }
             false => Ok(()),
         }
     }
@@ -203,6 +212,7 @@ impl<'a> Rewriter<'a> {
 
     fn select(&mut self, mut select: Select) -> Result<Select> {
         check_clauses(&select)?;
+        joined(&mut select.from);
         for from in &mut select.from {
             self.from(from)?;
         }
@@ -378,6 +388,19 @@ impl<'a> Rewriter<'a> {
     pub(super) fn outputs(&self) -> &[String] {
         self.outputs.as_deref().unwrap_or_default()
     }
+}
+
+/// Makes `a, b JOIN c` one chain, `a CROSS JOIN b JOIN c`: DataFusion would join b and c first, and what b unnests of a
+/// would be out of sight.
+fn joined(from: &mut Vec<TableWithJoins>) {
+    let mut rest = from.drain(..);
+    let Some(mut first) = rest.next() else { return };
+    for next in rest {
+        let join_operator = JoinOperator::CrossJoin(JoinConstraint::None);
+        first.joins.push(Join { relation: next.relation, global: false, join_operator });
+        first.joins.extend(next.joins);
+    }
+    from.push(first);
 }
 
 fn check_clauses(select: &Select) -> Result<()> {

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use arrow_schema::{
-    DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef,
-};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DataFusionError, Result as FusionResult};
+use datafusion::common::{DataFusionError, Result as FusionResult, SchemaError};
 use datafusion::datasource::MemTable;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -216,9 +214,9 @@ fn outputs(
         }
         let of = data_type(field)?;
         let output = of.to_field(&name);
-        fields.push(output.ok_or_else(|| {
-            SqlError::query(format!("Cannot output a value of type {of}"))
-        })?);
+        fields.push(
+            output.ok_or_else(|| SqlError::query(format!("Cannot output a value of type {of}")))?,
+        );
         outputs.push((at, name));
     }
     Ok((outputs, TableSchema::new(fields)))
@@ -320,8 +318,31 @@ fn described(error: DataFusionError) -> SqlError {
             let message = format!("Resources exceeded during query execution: {message}");
             SqlError::of(Reason::ResourcesExceeded, message)
         }
-        other => SqlError::query(first_line(&other.strip_backtrace())),
+        DataFusionError::SchemaError(error, _) => match error.as_ref() {
+            SchemaError::FieldNotFound { field, .. } => {
+                SqlError::query(format!("Unrecognized name: {}", field.flat_name()))
+            }
+            SchemaError::AmbiguousReference { field } => {
+                SqlError::query(format!("Column name {} is ambiguous", field.name))
+            }
+            other => SqlError::query(first_line(&other.to_string())),
+        },
+        other => {
+            let message = other.strip_backtrace();
+            match ungrouped(&message) {
+                Some(column) => SqlError::query(format!(
+                    "SELECT list expression references column {column} which is neither grouped nor aggregated"
+                )),
+                None => SqlError::query(first_line(&message)),
+            }
+        }
     }
+}
+
+/// The column that DataFusion's error says should be grouped.
+fn ungrouped(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once("must appear in the GROUP BY clause")?;
+    before.trim_end().strip_suffix('"')?.rsplit('"').next()
 }
 
 fn first_line(message: &str) -> String {

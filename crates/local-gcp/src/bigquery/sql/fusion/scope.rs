@@ -7,8 +7,18 @@ use sqlparser::ast::{Expr, Ident};
 pub(super) struct RangeVariable {
     /// In lower case.
     pub(super) name: String,
-    /// It stands for the elements of an array, not for rows.
-    pub(super) is_element: bool,
+    pub(super) kind: Kind,
+}
+
+/// What a name of a FROM clause stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The rows of a table.
+    Rows,
+    /// The elements of an array, as DataFusion unnests it.
+    Element,
+    /// The elements of an array in a subquery of which our evaluator sees all.
+    Inner,
 }
 
 /// The names of the FROM clauses around an expression, innermost last.
@@ -27,9 +37,9 @@ impl Scopes {
         self.0.pop();
     }
 
-    pub(super) fn add(&mut self, name: String, is_element: bool) {
+    pub(super) fn add(&mut self, name: String, kind: Kind) {
         if let Some(scope) = self.0.last_mut() {
-            scope.push(RangeVariable { name, is_element });
+            scope.push(RangeVariable { name, kind });
         }
     }
 
@@ -49,7 +59,13 @@ impl Scopes {
         self.0.iter().rev().flatten().find(|variable| variable.name == name)
     }
 
-    /// Splits a path into the column that DataFusion knows and the fields that follow.
+    /// Whether an expression stands in a subquery of which our evaluator sees all.
+    pub(super) fn is_inner(&self) -> bool {
+        self.0.iter().flatten().any(|variable| variable.kind == Kind::Inner)
+    }
+
+    /// Splits a path into the column that DataFusion knows and the fields that follow; `None` if it knows none of them.
+    /// Inside of a subquery over an array, a name without qualifier is the subquery's.
     pub(super) fn column<'p>(&self, path: &'p [Ident]) -> Option<(Expr, &'p [Ident])> {
         let (first, rest) = path.split_first()?;
         let column = |path: Vec<&str>| {
@@ -57,7 +73,9 @@ impl Scopes {
             Expr::CompoundIdentifier(idents)
         };
         Some(match (self.variable(&first.value), rest.split_first()) {
-            (Some(variable), _) if variable.is_element => {
+            (Some(variable), _) if variable.kind == Kind::Inner => return None,
+            (None, _) if self.is_inner() => return None,
+            (Some(variable), _) if variable.kind == Kind::Element => {
                 (column(vec![&variable.name, ELEMENT]), rest)
             }
             (Some(variable), Some((second, fields))) => {

@@ -169,7 +169,7 @@ impl Template {
     fn bind(&self, types: &[DataType]) -> Result<Bound, SqlError> {
         let columns = types.iter().enumerate();
         let columns = columns.map(|(at, of)| (hole(at).value, of.clone())).collect();
-        self.environment.bind(&self.expr, &Scope { columns, qualifier: None })
+        self.environment.bind(&self.expr, &Scope { columns, qualifier: None, visible: None })
     }
 
     fn compute(&self, args: &ScalarFunctionArgs, rows: usize) -> Result<ColumnarValue, Failure> {

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow_buffer::NullBuffer;
-use arrow_schema::{
-    DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef,
-};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use datafusion::arrow::compute::cast;
 
 use super::super::error::SqlError;
@@ -179,12 +177,8 @@ pub(super) fn array(values: Vec<Value>, data_type: &DataType) -> Result<ArrayRef
         _ => return Ok(array),
     };
 
-    let list = ListArray::try_new(
-        item,
-        list.offsets().clone(),
-        Arc::clone(list.values()),
-        Some(validity),
-    );
+    let list =
+        ListArray::try_new(item, list.offsets().clone(), Arc::clone(list.values()), Some(validity));
     Ok(Arc::new(list.map_err(failed)?))
 }
 

@@ -71,22 +71,14 @@ pub(super) fn target(alias: &str) -> Result<TableFactor> {
     factor.ok_or_else(|| SqlError::query("Expected a table"))
 }
 
-/// An alias.
-pub(super) fn alias_of(name: &str) -> TableAlias {
-    TableAlias {
-        explicit: true,
-        name: Ident::with_quote('`', name),
-        columns: Vec::new(),
-        at: None,
-    }
+fn alias_of(name: &str) -> TableAlias {
+    TableAlias { explicit: true, name: Ident::with_quote('`', name), columns: Vec::new(), at: None }
 }
 
 /// A FROM entry, perhaps with one join.
-pub(super) fn from(relation: TableFactor, join: Option<(TableFactor, Expr, bool)>) -> TableWithJoins {
-    let joins = join.into_iter().map(|(relation, on, outer)| {
-        let on = JoinConstraint::On(on);
-        let join_operator =
-            if outer { JoinOperator::LeftOuter(on) } else { JoinOperator::Inner(on) };
+pub(super) fn from(relation: TableFactor, join: Option<(TableFactor, Expr)>) -> TableWithJoins {
+    let joins = join.into_iter().map(|(relation, on)| {
+        let join_operator = JoinOperator::Inner(JoinConstraint::On(on));
         Join { relation, global: false, join_operator }
     });
     TableWithJoins { joins: joins.collect(), relation }

@@ -50,7 +50,9 @@ async fn inserted(
     let mut added = Vec::with_capacity(rows.len());
     for row in rows {
         let (mut values, mut types) = (Vec::new(), Vec::new());
-        for (expr, column) in row.into_iter().zip(columns.iter().map(Some).chain(std::iter::repeat(None))) {
+        for (expr, column) in
+            row.into_iter().zip(columns.iter().map(Some).chain(std::iter::repeat(None)))
+        {
             let (value, of) = match column {
                 Some(column) if is_default(&expr) => {
                     let field = &target.schema.fields[*column];
@@ -114,9 +116,8 @@ pub(super) async fn update(
         return Err(SqlError::query("UPDATE must have a WHERE clause"));
     };
     let mut from = vec![build::from(build::target(&alias)?, None)];
-    if let Some(
-        UpdateTableFromKind::BeforeSet(tables) | UpdateTableFromKind::AfterSet(tables),
-    ) = update.from
+    if let Some(UpdateTableFromKind::BeforeSet(tables) | UpdateTableFromKind::AfterSet(tables)) =
+        update.from
     {
         from.extend(tables);
     }

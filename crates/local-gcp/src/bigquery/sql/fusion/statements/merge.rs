@@ -2,19 +2,15 @@
 
 use sqlparser::ast::{
     Expr, Merge, MergeAction, MergeClause, MergeClauseKind, MergeInsertExpr, MergeInsertKind,
-    Query, SelectItem, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+    Query, TableFactor, TableWithJoins,
 };
 
 use super::super::super::effect::Effect;
 use super::super::super::error::SqlError;
 use super::super::super::query::{Catalog, QueryOptions, QueryResult};
-use super::super::from::PLACE;
 use super::build;
 use super::dml::{is_default, placed, queried, updated};
 use super::target::{Changes, Result, Target};
-
-/// The column that tells that a row of the source is there.
-const PRESENT: &str = "__present";
 
 /// A MERGE being run.
 struct Merging<'a> {
@@ -73,8 +69,7 @@ impl Merging<'_> {
             }
             (MergeAction::Update(update), Kind::Matched | Kind::NotMatchedBySource) => {
                 let assignments = &update.assignments;
-                let made =
-                    updated(&self.target, &self.alias, assignments, from, condition).await?;
+                let made = updated(&self.target, &self.alias, assignments, from, condition).await?;
                 changes.removed.extend(made.removed);
                 changes.added.extend(made.added);
             }
@@ -89,39 +84,22 @@ impl Merging<'_> {
         Ok(())
     }
 
-    /// The rows that clauses of a kind see.
+    /// The rows that clauses of a kind see. Those without a match see one side only, and its columns without its name.
     fn from(&self, kind: Kind, conditions: &mut Vec<Expr>) -> Result<Vec<TableWithJoins>> {
         let target = build::target(&self.alias)?;
-        let on = self.on.clone();
-        Ok(vec![match kind {
-            Kind::Matched => build::from(target, Some((self.source.clone(), on, false))),
-            Kind::NotMatched => {
-                let place = Box::new(build::column(&self.alias, PLACE));
-                conditions.push(Expr::IsNull(place));
-                build::from(self.source.clone(), Some((target, on, true)))
+        let (seen, other) = match kind {
+            Kind::Matched => {
+                let join = (self.source.clone(), self.on.clone());
+                return Ok(vec![build::from(target, Some(join))]);
             }
-            Kind::NotMatchedBySource => {
-                let present = Box::new(build::column(&self.source_alias, PRESENT));
-                conditions.push(Expr::IsNull(present));
-                build::from(target, Some((self.marked_source()?, on, true)))
-            }
-        }])
-    }
-
-    /// The source with a column that is never NULL.
-    fn marked_source(&self) -> Result<TableFactor> {
-        let star = SelectItem::Wildcard(WildcardAdditionalOptions::default());
-        let present = SelectItem::ExprWithAlias {
-            expr: Expr::Value(sqlparser::ast::Value::Boolean(true).into()),
-            alias: sqlparser::ast::Ident::with_quote('`', PRESENT),
+            Kind::NotMatched => (self.source.clone(), target),
+            Kind::NotMatchedBySource => (target, self.source.clone()),
         };
-        let from = vec![build::from(self.source.clone(), None)];
-        Ok(TableFactor::Derived {
-            lateral: false,
-            subquery: Box::new(build::select(vec![star, present], from, None)?),
-            alias: Some(build::alias_of(&self.source_alias)),
-            sample: None,
-        })
+        let one = Expr::Value(sqlparser::ast::Value::Boolean(true).into());
+        let matches = vec![build::from(other, None)];
+        let matches = build::select(vec![build::item(one, 0)], matches, Some(self.on.clone()))?;
+        conditions.push(Expr::Exists { subquery: Box::new(matches), negated: true });
+        Ok(vec![build::from(seen, None)])
     }
 
     /// The columns an INSERT fills, and the query for their values.
@@ -178,9 +156,7 @@ fn kind(kind: MergeClauseKind) -> Kind {
 /// The condition that an earlier clause did not take a row.
 fn not_taken(clause: &MergeClause) -> Expr {
     match &clause.predicate {
-        Some(condition) => {
-            Expr::IsNotTrue(Box::new(Expr::Nested(Box::new(condition.clone()))))
-        }
+        Some(condition) => Expr::IsNotTrue(Box::new(Expr::Nested(Box::new(condition.clone())))),
         None => Expr::Value(sqlparser::ast::Value::Boolean(false).into()),
     }
 }

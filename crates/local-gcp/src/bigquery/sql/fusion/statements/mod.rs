@@ -32,3 +32,6 @@ pub(super) async fn run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

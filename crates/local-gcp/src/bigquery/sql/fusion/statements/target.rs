@@ -226,9 +226,8 @@ fn assign(value: &Value, from: &DataType, to: &DataType, field: &Field) -> Resul
             if from.len() == to.len() =>
         {
             let values = values.iter().zip(from.iter().zip(to.iter()));
-            let values = values.map(|(value, (from, to))| {
-                assign(value, &from.data_type, &to.data_type, field)
-            });
+            let values = values
+                .map(|(value, (from, to))| assign(value, &from.data_type, &to.data_type, field));
             Ok(Value::Struct(values.collect::<Result<Arc<[_]>>>()?))
         }
         _ if from.literal_coerces_to(to) => cast(value, to),
