@@ -123,6 +123,17 @@ def _():
     equal((table.num_rows, table.column_names), (ROWS + 1, [field.name for field in SCHEMA]))
 
 
+@row("BigQuery: the result of a query is a table, listed and read through the Storage Read API")
+def _():
+    job = client.query("SELECT n, name FROM reads.things WHERE n < 1000 ORDER BY n DESC", api_method="INSERT")
+    equal(job.result().total_rows, 1000)
+    listed = list(client.list_rows(job.destination, max_results=2))
+    equal([tuple(one.values()) for one in listed], [(999, "thing 999"), (998, None)])
+    wanted = types.ReadSession(table=job.destination.to_bqstorage(), data_format=types.DataFormat.ARROW)
+    made = reader.create_read_session(parent="projects/demo", read_session=wanted)
+    equal([one["n"] for one in rows_of(made)], list(range(999, -1, -1)))
+
+
 @row("BigQuery Storage Read: unknown tables, fields and streams, and wrong restrictions")
 def _():
     arrow = types.DataFormat.ARROW

@@ -13,6 +13,8 @@ use crate::bigquery::error::WriteError;
 use crate::bigquery::handle::BigQuery;
 use crate::bigquery::names::TableName;
 use crate::bigquery::read::{Projection, ReadSession, StreamRows, encode_rows, schema_text};
+use crate::bigquery::rows::build_batch;
+use crate::bigquery::schema::TableSchema;
 use crate::bigquery::sql::Restriction;
 use crate::proto::bigquery_read::BigQueryRead;
 use crate::proto::bigquery_storage as proto;
@@ -52,13 +54,7 @@ impl ReadService {
         };
         check_options(&wanted)?;
         let options = wanted.read_options.clone().unwrap_or_default();
-        let (schema, batches) = self
-            .bigquery
-            .read(|state| {
-                let schema = state.table(&table)?.schema.clone();
-                Some((schema, state.batches(&table, 0, u64::MAX)))
-            })
-            .ok_or_else(|| WriteError::new(Code::NotFound, format!("Not found: Table {table}")))?;
+        let (schema, batches) = self.rows_of(&table)?;
         let projection = Projection::new(&schema, &options.selected_fields)?;
         let now = self.bigquery.now();
         let restriction = Restriction::new(&options.row_restriction, &schema, now.as_micros());
@@ -87,6 +83,19 @@ impl ReadService {
             name,
             ..message
         })
+    }
+
+    /// The schema and the rows of a table or of a query's result.
+    fn rows_of(&self, table: &TableName) -> Result<(TableSchema, Vec<RecordBatch>), WriteError> {
+        if let Some((_, result)) = self.bigquery.jobs().result_table(table) {
+            let batch = build_batch(&result.schema, &result.rows).map_err(|it| internal(&it))?;
+            return Ok((result.schema.clone(), vec![batch]));
+        }
+        let found = self.bigquery.read(|state| {
+            let schema = state.table(table)?.schema.clone();
+            Some((schema, state.batches(table, 0, u64::MAX)))
+        });
+        found.ok_or_else(|| WriteError::new(Code::NotFound, format!("Not found: Table {table}")))
     }
 
     fn stream(&self, name: &str) -> Result<StreamRows, WriteError> {

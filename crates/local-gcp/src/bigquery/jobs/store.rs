@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::load::Loaded;
+use crate::bigquery::names::TableName;
 use crate::bigquery::sql::QueryResult;
 use crate::clock::Timestamp;
 
@@ -21,6 +22,9 @@ const RESULT_BYTES_MAX: u64 = 512 << 20;
 
 /// How long a request id stands for the request that had it first.
 const REQUEST_KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// The hidden dataset of query results: each is a table there, named by its job. Google's has a name of its own for each user.
+pub(crate) const RESULTS: &str = "_results";
 
 /// Names a job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,6 +185,16 @@ impl Jobs {
         self.jobs.get(key)
     }
 
+    /// The result that a table of the dataset [`RESULTS`] stands for, and when its job was created.
+    pub(crate) fn result_table(&self, table: &TableName) -> Option<(Timestamp, Arc<QueryResult>)> {
+        if table.dataset.dataset != RESULTS {
+            return None;
+        }
+        let key = JobKey { project: table.dataset.project.clone(), id: table.table.clone() };
+        let job = self.jobs.get(&key).filter(|job| job.result_table().is_some())?;
+        Some((job.created, Arc::clone(job.result().ok()?)))
+    }
+
     /// Remembers which job a request made.
     pub(crate) fn remember_request(&mut self, now: Timestamp, request: String, key: JobKey) {
         let request = (key.project.clone(), request);
@@ -216,6 +230,14 @@ impl Job {
             }
             Outcome::Loaded(_) | Outcome::Expired | Outcome::Failed(_) => 0,
         }
+    }
+
+    /// The table that stands for the result of a query which has no destination of its own.
+    pub(crate) fn result_table(&self) -> Option<TableName> {
+        let Outcome::Done(result) = &self.outcome else { return None };
+        let has_own = !self.configuration["query"]["destinationTable"].is_null();
+        let is_query = result.effect.is_none() && !has_own && self.configuration["dryRun"] != true;
+        is_query.then(|| TableName::new(&self.key.project, RESULTS, &self.key.id))
     }
 
     /// The job's result.

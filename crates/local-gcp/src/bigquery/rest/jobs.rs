@@ -14,6 +14,7 @@ use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::{BigQuery, LOCATION};
 use crate::bigquery::jobs::{Job, JobKey, Outcome, QueryRequest, run};
 use crate::bigquery::load::LoadOptions;
+use crate::bigquery::names::TableName;
 use crate::bigquery::sql::QueryResult;
 
 fn reference(job: &Job) -> Json {
@@ -37,6 +38,10 @@ fn resource(job: &Job) -> Json {
         && let Some(effect) = &result.effect
     {
         effects::add_statistics(&mut resource["statistics"]["query"], effect);
+    }
+    if let Some(TableName { dataset, table }) = job.result_table() {
+        resource["configuration"]["query"]["destinationTable"] =
+            json!({ "projectId": dataset.project, "datasetId": dataset.dataset, "tableId": table });
     }
     let errors = job.errors();
     if let Some(error) = job.error() {

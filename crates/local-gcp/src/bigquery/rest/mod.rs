@@ -8,6 +8,7 @@ mod jobs;
 mod load_jobs;
 mod properties;
 mod request;
+mod results;
 mod router;
 mod rows;
 pub(super) mod schema;

@@ -8,7 +8,7 @@ use super::datasets::millis;
 use super::error::{Answer, no_content, ok};
 use super::request::{Body, Params, if_match, page, page_start, page_token};
 use super::rows::{PAGE_ROWS_MAX, RowFormat, page_length};
-use super::{properties, schema};
+use super::{properties, results, schema};
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::{BigQuery, LOCATION};
 use crate::bigquery::names::{DatasetName, TableName};
@@ -92,6 +92,9 @@ pub(super) async fn insert(
 
 pub(super) async fn get(State(bigquery): State<BigQuery>, path: TablePath) -> Answer {
     let name = name_of(path);
+    if let Some(result) = bigquery.jobs().result_table(&name) {
+        return ok(results::resource(&name, &result));
+    }
     let found = bigquery.read(|state| state.table(&name).map(|table| resource(state, table)));
     ok(found.ok_or_else(|| ApiError::table_not_found(&name))?)
 }
@@ -189,12 +192,16 @@ pub(super) async fn data(
         None => params.count("startIndex")?.unwrap_or(0),
     };
     let limit = params.count("maxResults")?.unwrap_or(PAGE_ROWS_MAX).min(PAGE_ROWS_MAX);
-    let (table, total, rows) = bigquery.read(|state| {
-        let table = state.table(&name).ok_or_else(|| ApiError::table_not_found(&name))?;
-        // Rows are read in pieces until the page is full, so that wide rows cost no more than they show.
-        let rows = read_page(state, &name, start, limit);
-        Ok::<_, ApiError>((table.clone(), state.row_count(&name), rows))
-    })?;
+    let result = bigquery.jobs().result_table(&name);
+    let (table, total, rows) = match result {
+        Some(result) => results::page(&name, &result, start, limit),
+        None => bigquery.read(|state| {
+            let table = state.table(&name).ok_or_else(|| ApiError::table_not_found(&name))?;
+            // Rows are read in pieces until the page is full, so that wide rows cost no more than they show.
+            let rows = read_page(state, &name, start, limit);
+            Ok::<_, ApiError>((table.clone(), state.row_count(&name), rows))
+        })?,
+    };
     let selected = selected_columns(&table.schema, params.text("selectedFields"))?;
     let format = RowFormat::of_params(&params);
     let end = start.saturating_add(rows.len() as u64);
