@@ -106,6 +106,17 @@ const BIGQUERY_WRITE: &[Row] = &[
     ("flush_rows", "FlushRows", "FlushRowsRequest", "FlushRowsResponse", Unary),
 ];
 
+const CLOUD_SCHEDULER: &[Row] = &[
+    ("list_jobs", "ListJobs", "ListJobsRequest", "ListJobsResponse", Unary),
+    ("get_job", "GetJob", "GetJobRequest", "Job", Unary),
+    ("create_job", "CreateJob", "CreateJobRequest", "Job", Unary),
+    ("update_job", "UpdateJob", "UpdateJobRequest", "Job", Unary),
+    ("delete_job", "DeleteJob", "DeleteJobRequest", EMPTY, Unary),
+    ("pause_job", "PauseJob", "PauseJobRequest", "Job", Unary),
+    ("resume_job", "ResumeJob", "ResumeJobRequest", "Job", Unary),
+    ("run_job", "RunJob", "RunJobRequest", "Job", Unary),
+];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let pubsub = "crate::proto::pubsub";
@@ -117,6 +128,12 @@ fn main() {
             "google.cloud.bigquery.storage.v1",
             "crate::proto::bigquery_storage",
             BIGQUERY_WRITE,
+        ),
+        service(
+            "CloudScheduler",
+            "google.cloud.scheduler.v1",
+            "crate::proto::scheduler",
+            CLOUD_SCHEDULER,
         ),
     ]);
 }
