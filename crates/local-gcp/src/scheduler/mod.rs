@@ -26,6 +26,8 @@ mod target;
 mod task;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod year_tests;
 mod zoned;
 
 pub(crate) use api::CloudScheduler;
