@@ -9,6 +9,8 @@
 //! (`oauth_token`, `oidc_token`) are kept and shown but not sent: there is nobody here to issue them.
 
 mod api;
+#[cfg(test)]
+mod api_tests;
 mod cron;
 mod definition;
 mod english;

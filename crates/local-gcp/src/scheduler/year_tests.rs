@@ -1,9 +1,10 @@
 //! Whole years minute by minute: each schedule against a naive reading of the clock on the wall, in zones whose clocks change in
 //! different ways.
 
+use std::collections::VecDeque;
+
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span};
+use jiff::tz::{Offset, TimeZone};
 
 use super::Schedule;
 use crate::clock::Timestamp;
@@ -62,29 +63,39 @@ struct Minute {
     is_again: bool,
 }
 
+/// What the wall shows, as minutes since the epoch on the wall.
+fn shown(zone: &TimeZone, at: jiff::Timestamp) -> i64 {
+    (at.as_second() + i64::from(zone.to_offset(at).seconds())) / 60
+}
+
+fn civil(minutes: i64) -> DateTime {
+    Offset::UTC.to_datetime(jiff::Timestamp::from_second(minutes * 60).unwrap())
+}
+
 /// The minutes of a year in a zone, one after the other.
 fn minutes(zone: &TimeZone, year: i16) -> Vec<Minute> {
-    let minute = SignedDuration::from_mins(1);
-    let mut at = zone.to_timestamp(jiff::civil::date(year, 1, 1).at(0, 0, 0, 0)).unwrap();
-    let mut shown: Vec<DateTime> =
-        (1..=180).rev().map(|minutes| zone.to_datetime(at - minute * minutes)).collect();
+    let start = zone.to_timestamp(jiff::civil::date(year, 1, 1).at(0, 0, 0, 0)).unwrap();
+    let at = |minute: i64| jiff::Timestamp::from_second(start.as_second() + minute * 60).unwrap();
+    let mut before: VecDeque<i64> = (-180..0).map(|minute| shown(zone, at(minute))).collect();
     let mut minutes = Vec::new();
     loop {
-        let wall = zone.to_datetime(at);
-        if wall.year() != year {
+        let at = at(minutes.len() as i64);
+        let now = shown(zone, at);
+        if civil(now).year() != year {
             return minutes;
         }
-        let next = |it: DateTime| it.checked_add(Span::new().minutes(1)).unwrap();
-        let expected = next(*shown.last().unwrap());
-        let skips = expected < wall && wall.duration_since(expected).as_hours() < 3;
-        let skipped = std::iter::successors(Some(expected).filter(|_| skips), |&it| Some(next(it)));
-        let skipped = skipped.take_while(|&it| it < wall).collect();
-        // Times repeat only where they do not just grow.
-        let is_again = shown[shown.len() - 180] > wall - SignedDuration::from_mins(180)
-            && shown[shown.len() - 180..].contains(&wall);
-        minutes.push(Minute { at, wall, skipped, is_again });
-        shown.push(wall);
-        at += minute;
+        let expected = before.back().unwrap() + 1;
+        let skipped = if now - expected < 180 { expected..now } else { 0..0 };
+        // Where the wall only went on there is nothing to look for.
+        let is_again = now - before[0] != 180 && before.contains(&now);
+        minutes.push(Minute {
+            at,
+            wall: civil(now),
+            skipped: skipped.map(civil).collect(),
+            is_again,
+        });
+        before.pop_front();
+        before.push_back(now);
     }
 }
 
@@ -92,11 +103,8 @@ fn minutes(zone: &TimeZone, year: i16) -> Vec<Minute> {
 fn naive(minutes: &[Minute], is_repeating: bool, named: Named) -> Vec<jiff::Timestamp> {
     let is_due = |it: &&Minute| {
         let now = named(it.wall);
-        if is_repeating {
-            now
-        } else {
-            (now && !it.is_again) || it.skipped.iter().any(|&at| named(at))
-        }
+        let fixed = || (now && !it.is_again) || it.skipped.iter().any(|&at| named(at));
+        if is_repeating { now } else { fixed() }
     };
     minutes.iter().filter(is_due).map(|it| it.at).collect()
 }

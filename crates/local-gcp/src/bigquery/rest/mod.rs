@@ -1,6 +1,7 @@
 //! The REST API, `/bigquery/v2`: datasets, tables, their rows (listed and inserted), and query jobs.
 
 mod datasets;
+mod discovery;
 mod error;
 mod insert_all;
 mod jobs;
