@@ -1,5 +1,10 @@
 //! Google's own Rust client of Cloud Scheduler against the local server, and what arrives at an HTTP target.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which may panic, are not tests to the lint"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +80,7 @@ async fn jobs_are_administered_and_run() {
     let got = client.get_job().set_name(NAME).send().await.unwrap();
     assert_eq!(got, created);
     let listed = client.list_jobs().set_parent(PARENT).send().await.unwrap();
-    assert_eq!(listed.jobs, [got.clone()]);
+    assert_eq!(listed.jobs, std::slice::from_ref(&got));
 
     let update = got.set_schedule("every 5 minutes").set_pubsub_target(to_topic(b"bye"));
     let mask = google_cloud_wkt::FieldMask::default().set_paths(["schedule", "pubsub_target.data"]);

@@ -72,6 +72,11 @@ impl CloudScheduler {
             Ok(0) => PAGE_JOBS_MAX,
             Ok(size) => size.min(PAGE_JOBS_MAX),
         };
+        if !request.page_token.is_empty()
+            && !request.page_token.starts_with(&format!("{parent}/jobs/"))
+        {
+            return Err(Error::invalid("page_token is not one that a list of this location gave"));
+        }
         let jobs = self.scheduler.jobs();
         let mut rest = within(&jobs, parent).filter(|(name, _)| **name > request.page_token);
         let page: Vec<proto::Job> = rest.by_ref().take(size).map(|(_, job)| shown(job)).collect();

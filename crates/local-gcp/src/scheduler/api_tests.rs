@@ -237,6 +237,7 @@ async fn jobs_are_listed_in_pages_and_bounded_in_number() {
     assert!(names.is_sorted() && names.len() == 1_000);
     assert_eq!(page(0, "").unwrap().jobs.len(), 500);
     assert_eq!(page(-1, "").unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(page(5, "elsewhere").unwrap_err().code(), Code::InvalidArgument);
     assert_eq!(world.api.locations("projects/p"), ["l", "l2", "us-central1"]);
 }
 

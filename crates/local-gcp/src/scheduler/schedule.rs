@@ -72,7 +72,7 @@ impl Schedule {
 
     /// Due as Cloud Scheduler reads a job's `schedule` and `time_zone`: unix cron of five fields, or `every N minutes` (or
     /// `hours`) after the end of the previous run, `every N minutes from 10:00 to 14:00`, `every N hours synchronized`.
-    /// No time zone means UTC.
+    /// No time zone means UTC. The first run after an interval in words is one interval after the job was made.
     ///
     /// # Errors
     /// When the schedule does not parse or the time zone is unknown. Of App Engine's syntax, days (`every monday 09:00`) are

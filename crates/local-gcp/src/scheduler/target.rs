@@ -27,7 +27,7 @@ pub struct Target(Action);
 enum Action {
     Call { function: Arc<dyn Fn(Tick) -> Called + Send + Sync>, topic: Option<Arc<str>> },
     Publish { pubsub: PubSub, topic: Arc<str>, message: NewMessage },
-    Http(HttpCall),
+    Http(Box<HttpCall>),
 }
 
 impl Target {
@@ -57,7 +57,7 @@ impl Target {
     }
 
     pub(super) fn http(call: HttpCall) -> Self {
-        Self(Action::Http(call))
+        Self(Action::Http(Box::new(call)))
     }
 
     /// Whether somebody outside this process decides how long a run takes.
@@ -72,7 +72,7 @@ impl Target {
                 let published = pubsub.publish(topic, vec![message.clone()]);
                 Box::pin(std::future::ready(published.map(|_| ()).map_err(BoxError::from)))
             }
-            Action::Http(call) => Box::pin(call.clone().send(Arc::clone(job), tick)),
+            Action::Http(call) => Box::pin(HttpCall::clone(call).send(Arc::clone(job), tick)),
         }
     }
 

@@ -100,7 +100,11 @@ fn minutes(zone: &TimeZone, year: i16) -> Vec<Minute> {
 }
 
 /// The due minutes of a year, by looking at each.
-fn naive(minutes: &[Minute], is_repeating: bool, named: Named) -> Vec<jiff::Timestamp> {
+fn naive(
+    minutes: &[Minute],
+    is_repeating: bool,
+    named: impl Fn(DateTime) -> bool,
+) -> Vec<jiff::Timestamp> {
     let is_due = |it: &&Minute| {
         let now = named(it.wall);
         let fixed = || (now && !it.is_again) || it.skipped.iter().any(|&at| named(at));
@@ -246,4 +250,65 @@ fn the_api_takes_five_fields_and_known_zones() {
     }
     Schedule::parse("* * * * *", "").unwrap();
     Schedule::parse(" 0  9\t* * MON ", "America/Argentina/Buenos_Aires").unwrap();
+}
+
+/// A field of a random pattern, and the numbers that it names.
+fn random_field(random: &mut fastrand::Rng, first: i8, last: i8) -> (String, Vec<i8>) {
+    let from = random.i8(first..=last);
+    let to = random.i8(from..=last);
+    let step = random.i8(1..=last);
+    let steps = |from: i8, to: i8| (from..=to).step_by(step.unsigned_abs().into()).collect();
+    match random.u8(0..6) {
+        0 | 1 => ("*".to_owned(), (first..=last).collect()),
+        2 => (format!("*/{step}"), steps(first, last)),
+        3 => (format!("{from}-{to}/{step}"), steps(from, to)),
+        4 => (format!("{from}-{to}"), (from..=to).collect()),
+        _ => (format!("{to},{from}"), vec![from, to]),
+    }
+}
+
+#[test]
+fn random_patterns_around_clock_changes_are_as_a_naive_reading_has_them() {
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for (name, year) in [YEARS[0], YEARS[2], YEARS[3], YEARS[7]] {
+        let zone = TimeZone::get(name).unwrap();
+        let minutes = minutes(&zone, year);
+        let changes =
+            minutes.iter().enumerate().filter(|(_, it)| it.is_again || !it.skipped.is_empty());
+        let changes: Vec<usize> = changes.map(|(at, _)| at).collect();
+        for _ in 0..200 {
+            let ranges = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
+            let fields = ranges.map(|(first, last)| random_field(&mut random, first, last));
+            let pattern = fields.each_ref().map(|(text, _)| text.as_str()).join(" ");
+            let [minute, hour, day, month, weekday] = &fields;
+            let is_restricted = |field: &(String, Vec<i8>)| !field.0.starts_with('*');
+            let either = is_restricted(day) && is_restricted(weekday);
+            let named = |at: DateTime| {
+                let of_month = day.1.contains(&at.day());
+                let of_week = weekday.1.contains(&at.weekday().to_sunday_zero_offset());
+                let is_day = if either { of_month || of_week } else { of_month && of_week };
+                is_day
+                    && month.1.contains(&at.month())
+                    && hour.1.contains(&at.hour())
+                    && minute.1.contains(&at.minute())
+            };
+            let change = changes[random.usize(..changes.len())];
+            let window = &minutes[change - 2_000..change + 2_000];
+            let expected = naive(window, !is_restricted(minute) || !is_restricted(hour), named);
+
+            let schedule = Schedule::parse(&pattern, name).unwrap();
+            let micros = |minute: &Minute| minute.at.as_microsecond();
+            let mut due = Vec::new();
+            let mut at = Timestamp::from_micros(micros(&window[0]) - 1);
+            while let Some(next) = schedule.next_after(at)
+                && next.as_micros() <= micros(&window[window.len() - 1])
+            {
+                due.push(jiff::Timestamp::from_microsecond(next.as_micros()).unwrap());
+                at = next;
+            }
+            assert_eq!(due, expected, "{pattern} in {name} in {year}");
+        }
+    }
 }
