@@ -119,6 +119,17 @@ const BIGQUERY_READ: &[Row] = &[
     ),
 ];
 
+const CLOUD_SCHEDULER: &[Row] = &[
+    ("list_jobs", "ListJobs", "ListJobsRequest", "ListJobsResponse", Unary),
+    ("get_job", "GetJob", "GetJobRequest", "Job", Unary),
+    ("create_job", "CreateJob", "CreateJobRequest", "Job", Unary),
+    ("update_job", "UpdateJob", "UpdateJobRequest", "Job", Unary),
+    ("delete_job", "DeleteJob", "DeleteJobRequest", EMPTY, Unary),
+    ("pause_job", "PauseJob", "PauseJobRequest", "Job", Unary),
+    ("resume_job", "ResumeJob", "ResumeJobRequest", "Job", Unary),
+    ("run_job", "RunJob", "RunJobRequest", "Job", Unary),
+];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let pubsub = "crate::proto::pubsub";
@@ -136,6 +147,12 @@ fn main() {
             "google.cloud.bigquery.storage.v1",
             "crate::proto::bigquery_storage",
             BIGQUERY_READ,
+        ),
+        service(
+            "CloudScheduler",
+            "google.cloud.scheduler.v1",
+            "crate::proto::scheduler",
+            CLOUD_SCHEDULER,
         ),
     ]);
 }

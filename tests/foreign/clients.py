@@ -1,4 +1,4 @@
-"""Runs every row of the table: `clients.py`, with PUBSUB_EMULATOR_HOST and BIGQUERY_EMULATOR_HOST set."""
+"""Runs every row of the table: `clients.py`, with the variables set that `millstream local` prints."""
 
 import sys
 
@@ -6,6 +6,7 @@ import bigquery  # noqa: F401  its rows add themselves
 import loads  # noqa: F401
 import pubsub  # noqa: F401
 import storage_read  # noqa: F401
+import scheduler  # noqa: F401
 import table
 
 sys.exit(1 if table.run() else 0)

@@ -16,12 +16,17 @@ pub mod bigquery_storage {
     pub use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::storage::v1::*;
 }
 
+/// Messages of `google.cloud.scheduler.v1`.
+pub mod scheduler {
+    pub use googleapis_tonic_google_cloud_scheduler_v1::google::cloud::scheduler::v1::*;
+}
+
 /// Messages of `google.rpc` (status details).
 pub mod rpc {
     pub use googleapis_tonic_google_rpc::google::rpc::*;
 }
 
-pub use generated::{bigquery_read, bigquery_write, publisher, subscriber};
+pub use generated::{bigquery_read, bigquery_write, cloud_scheduler, publisher, subscriber};
 
 /// Written by `build.rs`: one module per service, holding its trait and its tonic server.
 #[allow(
@@ -42,6 +47,10 @@ mod generated {
     pub mod subscriber {
         include!(concat!(env!("OUT_DIR"), "/google.pubsub.v1.Subscriber.rs"));
         pub use self::subscriber_server::*;
+    }
+    pub mod cloud_scheduler {
+        include!(concat!(env!("OUT_DIR"), "/google.cloud.scheduler.v1.CloudScheduler.rs"));
+        pub use self::cloud_scheduler_server::*;
     }
     pub mod bigquery_write {
         include!(concat!(env!("OUT_DIR"), "/google.cloud.bigquery.storage.v1.BigQueryWrite.rs"));

@@ -2,6 +2,7 @@
 
 mod end_to_end;
 mod flights;
+mod jobs;
 mod malformed;
 mod places;
 mod read_api;

@@ -34,7 +34,7 @@ pub(super) struct Places {
     pub(super) local: LocalGcp,
     pub(super) config: ScheduledIngestConfig,
     publisher: PubSubPublisher,
-    clock: ManualClock,
+    pub(super) clock: ManualClock,
 }
 
 impl Places {

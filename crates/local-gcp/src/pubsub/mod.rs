@@ -12,6 +12,7 @@ mod state;
 pub use error::{Error, Result};
 pub use message::{AckId, Delivery, Message, NewMessage};
 pub use names::DELETED_TOPIC;
+pub(crate) use names::check_topic;
 pub use service::{PubSub, Puller};
 pub(crate) use service::{PublisherService, SubscriberService};
 pub use state::{

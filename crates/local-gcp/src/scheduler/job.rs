@@ -1,65 +1,28 @@
-//! One job: what it calls, how it went, and the task that runs it.
+//! One job: what is known of it, and how others reach its task.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
+use super::definition::Definition;
 use super::error::{BoxError, Error, Result};
-use super::schedule::Schedule;
-use crate::clock::{Clock, Timestamp};
-use crate::pubsub::{NewMessage, PubSub};
-
-/// A target that has not answered by then counts as failed, as in Cloud Scheduler.
-const ATTEMPT_DEADLINE: Duration = Duration::from_secs(180);
+use crate::clock::Timestamp;
+use crate::proto::rpc::Status;
+use crate::proto::scheduler as proto;
+use crate::proto::scheduler::job::State;
 
 /// One run of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tick {
-    /// Counts the runs of the job, from 0.
+    /// Counts the runs of the job, from 0; a retry has the number of its run.
     pub number: u64,
     /// When it was due; when it was asked for, if run by hand.
     pub scheduled: Timestamp,
+    /// Whether it is due by the schedule, not run by hand.
+    pub is_scheduled: bool,
     /// How many ticks fell due since the previous run and were left out, because that took too long.
     pub missed: u64,
-}
-
-type Called = Pin<Box<dyn Future<Output = std::result::Result<(), BoxError>> + Send>>;
-
-/// What a job does at each tick.
-#[derive(Clone)]
-pub struct Target(Arc<dyn Fn(Tick) -> Called + Send + Sync>);
-
-impl Target {
-    /// Calls an asynchronous function.
-    pub fn call<F, R>(function: F) -> Self
-    where
-        F: Fn(Tick) -> R + Send + Sync + 'static,
-        R: Future<Output = std::result::Result<(), BoxError>> + Send + 'static,
-    {
-        Self(Arc::new(move |tick| Box::pin(function(tick))))
-    }
-
-    /// Publishes the same message to a topic of a local Pub/Sub each time.
-    #[must_use]
-    pub fn publish(pubsub: PubSub, topic: impl Into<String>, message: NewMessage) -> Self {
-        let topic: Arc<str> = topic.into().into();
-        Self::call(move |_| {
-            let published = pubsub.publish(&topic, vec![message.clone()]);
-            std::future::ready(published.map(|_| ()).map_err(BoxError::from))
-        })
-    }
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Target")
-    }
 }
 
 /// A job at one moment.
@@ -72,15 +35,15 @@ pub struct JobStatus {
     pub schedule: String,
     /// Whether it is paused.
     pub is_paused: bool,
-    /// When it is due next; `None` while paused, or if never.
+    /// When it is due next, by its schedule or as a retry; `None` while paused, or if never.
     pub next_run: Option<Timestamp>,
-    /// When it ran last.
+    /// The tick it ran for last.
     pub last_run: Option<Timestamp>,
-    /// Why its last run failed, if it did.
+    /// Why its last attempt failed, if it did.
     pub last_error: Option<String>,
-    /// Runs so far.
+    /// Runs since the server started, each with its retries.
     pub runs: u64,
-    /// Runs that failed.
+    /// Attempts that failed.
     pub failures: u64,
     /// Ticks left out because the previous run took too long.
     pub missed: u64,
@@ -89,7 +52,7 @@ pub struct JobStatus {
 /// What a job's task is told.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Paused or resumed.
+    /// Paused, resumed or updated.
     Changed,
     /// Run now and tell how it went.
     Run(oneshot::Sender<std::result::Result<(), BoxError>>),
@@ -101,16 +64,26 @@ pub(super) struct Shared(Mutex<Known>);
 
 #[derive(Debug)]
 pub(super) struct Known {
+    pub(super) definition: Definition,
+    /// Added by this process and gone with it; the API may pause and run it, and no more.
+    pub(super) is_of_process: bool,
+    pub(super) is_removed: bool,
     pub(super) status: JobStatus,
+    pub(super) last_attempt: Option<Timestamp>,
+    pub(super) outcome: Option<Status>,
+    /// When a user changed it last, which ends retries that began before.
+    pub(super) changed_at: Option<Timestamp>,
+    /// Counts the changes.
+    pub(super) generation: u64,
     /// Ticks up to here are not made up for: the job was paused until then.
-    resumed_at: Timestamp,
+    pub(super) resumed_at: Timestamp,
 }
 
-impl Shared {
-    pub(super) fn new(name: &str, schedule: &Schedule) -> Self {
+impl Known {
+    pub(super) fn new(definition: Definition, is_of_process: bool) -> Self {
         let status = JobStatus {
-            name: name.to_owned(),
-            schedule: schedule.to_string(),
+            name: definition.config.name.clone(),
+            schedule: definition.schedule.to_string(),
             is_paused: false,
             next_run: None,
             last_run: None,
@@ -119,7 +92,62 @@ impl Shared {
             failures: 0,
             missed: 0,
         };
-        Self(Mutex::new(Known { status, resumed_at: Timestamp::from_micros(i64::MIN) }))
+        Self {
+            definition,
+            is_of_process,
+            is_removed: false,
+            status,
+            last_attempt: None,
+            outcome: None,
+            changed_at: None,
+            generation: 0,
+            resumed_at: Timestamp::from_micros(i64::MIN),
+        }
+    }
+
+    /// A job as an earlier life of the server left it.
+    pub(super) fn restored(definition: Definition, job: &proto::Job) -> Self {
+        let mut known = Self::new(definition, false);
+        known.status.is_paused = job.state() == State::Paused;
+        known.changed_at = job.user_update_time.as_ref().and_then(from_proto);
+        known.last_attempt = job.last_attempt_time.as_ref().and_then(from_proto);
+        known.outcome.clone_from(&job.status);
+        known
+    }
+
+    /// A user changed the job now.
+    pub(super) fn change(&mut self, now: Timestamp) {
+        self.changed_at = Some(now);
+        self.generation += 1;
+    }
+
+    /// The job as the API shows it.
+    pub(super) fn to_proto(&self) -> proto::Job {
+        let state = if self.status.is_paused { State::Paused } else { State::Enabled };
+        proto::Job {
+            user_update_time: self.changed_at.map(to_proto),
+            state: state.into(),
+            status: self.outcome.clone(),
+            schedule_time: self.status.next_run.map(to_proto),
+            last_attempt_time: self.last_attempt.map(to_proto),
+            ..self.definition.config.clone()
+        }
+    }
+}
+
+fn to_proto(at: Timestamp) -> prost_types::Timestamp {
+    let (seconds, nanos) = at.as_seconds_and_nanos();
+    prost_types::Timestamp { seconds, nanos }
+}
+
+fn from_proto(at: &prost_types::Timestamp) -> Option<Timestamp> {
+    let micros = at.seconds.checked_mul(1_000_000)?.checked_add(i64::from(at.nanos) / 1_000)?;
+    Some(Timestamp::from_micros(micros))
+}
+
+impl Shared {
+    pub(super) fn new(known: Known) -> Self {
+        Self(Mutex::new(known))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
@@ -127,105 +155,40 @@ impl Shared {
     }
 }
 
-/// The task that runs a job.
-pub(super) struct Job {
-    pub(super) schedule: Schedule,
-    pub(super) target: Target,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) shutdown: CancellationToken,
-}
-
-impl Job {
-    /// Runs until shutdown or until the job is removed.
-    pub(super) async fn run(mut self, started: Timestamp) {
-        // Ticks up to here are done with.
-        let mut done = started;
-        loop {
-            let next = self.plan_next(done);
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return,
-                command = self.commands.recv() => match command {
-                    None => return,
-                    // The next plan takes it into account.
-                    Some(Command::Changed) => {}
-                    Some(Command::Run(reply)) => {
-                        let result = self.execute(self.clock.now(), 0).await;
-                        // Whoever asked may not wait any more.
-                        let _ = reply.send(result);
-                    }
-                },
-                () = self.clock.sleep_until(next.unwrap_or(Timestamp::MAX)) => {
-                    let Some(scheduled) = next else { continue };
-                    done = self.clock.now().max(scheduled);
-                    let missed = self.schedule.count_between(scheduled, done);
-                    // The status has the error.
-                    let _ = self.execute(scheduled, missed).await;
-                }
-            }
-        }
-    }
-
-    fn plan_next(&self, done: Timestamp) -> Option<Timestamp> {
-        let mut known = self.shared.lock();
-        let done = done.max(known.resumed_at);
-        let is_paused = known.status.is_paused;
-        known.status.next_run = if is_paused { None } else { self.schedule.next_after(done) };
-        known.status.next_run
-    }
-
-    async fn execute(
-        &self,
-        scheduled: Timestamp,
-        missed: u64,
-    ) -> std::result::Result<(), BoxError> {
-        let tick = Tick { number: self.shared.lock().status.runs, scheduled, missed };
-        let called = tokio::time::timeout(ATTEMPT_DEADLINE, (self.target.0)(tick)).await;
-        let result = called.unwrap_or_else(|_| Err("no answer within the deadline".into()));
-        let status = &mut self.shared.lock().status;
-        status.runs += 1;
-        status.missed += missed;
-        status.last_run = Some(scheduled);
-        status.last_error = result.as_ref().err().map(ToString::to_string);
-        if let Err(error) = &result {
-            status.failures += 1;
-            tracing::warn!(job = status.name, error, "scheduled job failed");
-        }
-        result
-    }
-}
-
 /// How the scheduler reaches a job's task.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
 impl Handle {
-    pub(super) fn pause(&self) {
-        let mut known = self.shared.lock();
-        known.status.is_paused = true;
-        known.status.next_run = None;
-        drop(known);
-        self.tell();
+    /// Changes what is known and lets the task take note.
+    pub(super) fn change<T>(&self, step: impl FnOnce(&mut Known) -> T) -> T {
+        let result = step(&mut self.shared.lock());
+        // A full queue holds commands after which the task looks at what is known anyway.
+        let _ = self.commands.try_send(Command::Changed);
+        result
+    }
+
+    pub(super) fn pause(&self, now: Timestamp) {
+        self.change(|known| {
+            if !std::mem::replace(&mut known.status.is_paused, true) {
+                known.change(now);
+            }
+            known.status.next_run = None;
+        });
     }
 
     /// The moment counts at which this is called, not the one at which the task gets to it.
     pub(super) fn resume(&self, now: Timestamp) {
-        let mut known = self.shared.lock();
-        if std::mem::take(&mut known.status.is_paused) {
-            known.resumed_at = now;
-        }
-        drop(known);
-        self.tell();
-    }
-
-    fn tell(&self) {
-        // A full queue holds commands after which the task looks at the status anyway.
-        let _ = self.commands.try_send(Command::Changed);
+        self.change(|known| {
+            if std::mem::take(&mut known.status.is_paused) {
+                known.resumed_at = now;
+                known.status.next_run = known.definition.schedule.next_after(now);
+                known.change(now);
+            }
+        });
     }
 }
 

@@ -21,10 +21,11 @@ use super::overview;
 use crate::bigquery::{self, BigQuery};
 use crate::clock::{Clock, SystemClock};
 use crate::journal::DataDirectory;
+use crate::proto::cloud_scheduler::CloudSchedulerServer;
 use crate::proto::publisher::PublisherServer;
 use crate::proto::subscriber::SubscriberServer;
 use crate::pubsub::{self, PubSub, PublisherService, SubscriberService};
-use crate::scheduler::LocalScheduler;
+use crate::scheduler::{self, CloudScheduler, LocalScheduler};
 
 /// Google's limit for HTTP requests, after decompression.
 const HTTP_BODY_BYTES_MAX: usize = 10 << 20;
@@ -118,15 +119,15 @@ impl Builder {
         };
         let pubsub = self.pubsub(directory.as_deref())?;
         let bigquery = self.bigquery(directory.as_deref())?;
-        let (rest, grpc) = self.routes(&pubsub, &bigquery);
+        let scheduler = self.scheduler(directory.as_deref(), &pubsub)?;
+        let (rest, grpc) = self.routes(&pubsub, &bigquery, &scheduler);
         let shutdown = CancellationToken::new();
         let (address, grpc_address, mut tasks) = self.listen(rest, grpc, &shutdown).await?;
         tasks.push(tokio::spawn(pubsub.clone().run_timers()));
         if let Some(directory) = &directory {
-            let services = (pubsub.clone(), bigquery.clone());
+            let services = (pubsub.clone(), bigquery.clone(), scheduler.clone());
             tasks.push(tokio::spawn(maintain(Arc::clone(directory), services, shutdown.clone())));
         }
-        let scheduler = LocalScheduler::new(self.clock);
         Ok(LocalGcp::new(Parts {
             address,
             grpc_address,
@@ -155,8 +156,25 @@ impl Builder {
         })
     }
 
+    fn scheduler(
+        &self,
+        directory: Option<&DataDirectory>,
+        pubsub: &PubSub,
+    ) -> Result<LocalScheduler> {
+        let clock = Arc::clone(&self.clock);
+        Ok(match directory {
+            Some(directory) => LocalScheduler::open(directory, pubsub, clock)?,
+            None => LocalScheduler::new(clock),
+        })
+    }
+
     /// The REST and the gRPC routes of all services.
-    fn routes(&self, pubsub: &PubSub, bigquery: &BigQuery) -> (Router, Router) {
+    fn routes(
+        &self,
+        pubsub: &PubSub,
+        bigquery: &BigQuery,
+        scheduler: &LocalScheduler,
+    ) -> (Router, Router) {
         let publisher = PublisherServer::new(PublisherService::new(pubsub.clone()))
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.grpc_message_bytes_max);
@@ -164,13 +182,19 @@ impl Builder {
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.grpc_message_bytes_max);
         let (bigquery_rest, bigquery_write, bigquery_read) = bigquery::service(bigquery);
+        let cloud_scheduler = CloudScheduler::new(scheduler.clone(), pubsub.clone());
         let grpc = Routes::new(publisher)
             .add_service(subscriber)
             .add_service(bigquery_write)
-            .add_service(bigquery_read);
+            .add_service(bigquery_read)
+            .add_service(
+                CloudSchedulerServer::new(cloud_scheduler.clone())
+                    .accept_compressed(CompressionEncoding::Gzip),
+            );
         let rest = pubsub::rest::router(pubsub.clone())
             .merge(bigquery_rest)
-            .merge(overview::router(pubsub.clone(), bigquery.clone()))
+            .merge(scheduler::rest::router(cloud_scheduler))
+            .merge(overview::router(pubsub.clone(), bigquery.clone(), scheduler.clone()))
             .merge(faults::router(bigquery.clone()));
         (mux::rest(rest, self.http_body_bytes_max), grpc.into_axum_router())
     }
@@ -207,15 +231,17 @@ async fn bind(port: u16) -> Result<(TcpListener, SocketAddr)> {
 /// Syncs and compacts the files until shutdown.
 async fn maintain(
     directory: Arc<DataDirectory>,
-    services: (PubSub, BigQuery),
+    services: (PubSub, BigQuery, LocalScheduler),
     shutdown: CancellationToken,
 ) {
     while shutdown.run_until_cancelled(tokio::time::sleep(MAINTENANCE)).await.is_some() {
-        let (directory, (pubsub, bigquery)) = (Arc::clone(&directory), services.clone());
+        let directory = Arc::clone(&directory);
+        let (pubsub, bigquery, scheduler) = services.clone();
         let done = tokio::task::spawn_blocking(move || {
             directory.sync()?;
             pubsub.compact()?;
-            bigquery.compact()
+            bigquery.compact()?;
+            scheduler.compact()
         });
         if let Ok(Err(error)) = done.await {
             tracing::error!(

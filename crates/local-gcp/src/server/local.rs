@@ -82,6 +82,8 @@ impl LocalGcp {
         vec![
             ("BIGQUERY_EMULATOR_HOST", self.endpoint()),
             ("PUBSUB_EMULATOR_HOST", self.parts.grpc_address.to_string()),
+            // No client of Google's reads it: for programs that build their own channel.
+            ("CLOUD_SCHEDULER_EMULATOR_HOST", self.parts.grpc_address.to_string()),
         ]
     }
 

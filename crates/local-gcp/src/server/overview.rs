@@ -8,14 +8,18 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::bigquery::{self, BigQuery, WriteStream};
+use crate::clock::Timestamp;
 use crate::pubsub::{PubSub, SubscriptionStatistics, TopicStatistics};
+use crate::scheduler::{JobStatus, LocalScheduler};
 
 /// The route `/status`.
-pub(super) fn router(pubsub: PubSub, bigquery: BigQuery) -> Router {
-    Router::new().route("/status", get(status)).with_state((pubsub, bigquery))
+pub(super) fn router(pubsub: PubSub, bigquery: BigQuery, scheduler: LocalScheduler) -> Router {
+    Router::new().route("/status", get(status)).with_state((pubsub, bigquery, scheduler))
 }
 
-async fn status(State((pubsub, bigquery)): State<(PubSub, BigQuery)>) -> Json<Value> {
+type Services = (PubSub, BigQuery, LocalScheduler);
+
+async fn status(State((pubsub, bigquery, scheduler)): State<Services>) -> Json<Value> {
     let topics = pubsub.topic_statistics().into_iter().map(|(name, it)| (name, topic(it)));
     let subscriptions =
         pubsub.subscription_statistics().into_iter().map(|(name, it)| (name, subscription(it)));
@@ -23,7 +27,24 @@ async fn status(State((pubsub, bigquery)): State<(PubSub, BigQuery)>) -> Json<Va
         "topics": topics.collect::<serde_json::Map<_, _>>(),
         "subscriptions": subscriptions.collect::<serde_json::Map<_, _>>(),
     });
-    Json(json!({ "pubsub": pubsub, "bigquery": bigquery.read(tables) }))
+    let jobs = scheduler.list().into_iter().map(|it| (it.name.clone(), job(&it)));
+    let jobs = jobs.collect::<serde_json::Map<_, _>>();
+    let scheduler = json!({ "jobs": jobs });
+    Json(json!({ "pubsub": pubsub, "bigquery": bigquery.read(tables), "scheduler": scheduler }))
+}
+
+fn job(it: &JobStatus) -> Value {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    json!({
+        "schedule": it.schedule,
+        "is_paused": it.is_paused,
+        "next_run": time(it.next_run),
+        "last_run": time(it.last_run),
+        "last_error": it.last_error,
+        "runs": it.runs,
+        "failures": it.failures,
+        "missed": it.missed,
+    })
 }
 
 fn topic(it: TopicStatistics) -> Value {

@@ -297,6 +297,49 @@ async fn the_status_tells_what_waits_and_what_was_written() {
 }
 
 #[tokio::test]
+async fn jobs_are_made_over_rest_and_told_of_in_the_status() {
+    let clock = ManualClock::new(Timestamp::from_secs(1_704_067_200));
+    let local = LocalGcp::builder().clock(Arc::new(clock)).start().await.unwrap();
+    let http = Http::new(&local);
+    http.ok("PUT", TOPIC, json!({})).await;
+    let jobs = "/v1/projects/p/locations/l/jobs";
+    let job = json!({
+        "name": "projects/p/locations/l/jobs/a",
+        "schedule": "*/5 * * * *",
+        "pubsubTarget": { "topicName": "projects/p/topics/orders", "data": "eA==" },
+    });
+    http.ok("POST", jobs, job.clone()).await;
+    http.ok("POST", &format!("{jobs}/a:run"), json!({})).await;
+    let told = &http.ok("GET", "/status", json!({})).await["scheduler"]["jobs"];
+    let told = &told["projects/p/locations/l/jobs/a"];
+    assert_eq!((&told["runs"], &told["failures"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&told["schedule"], &told["is_paused"]),
+        (&json!("*/5 * * * * Etc/UTC"), &json!(false))
+    );
+    assert_eq!(told["next_run"], "2024-01-01T00:05:00Z");
+
+    for (method, path, body, expected) in [
+        ("POST", jobs.to_owned(), job, 409),
+        ("POST", jobs.to_owned(), json!({ "colour": "red" }), 400),
+        ("POST", jobs.to_owned(), json!({ "httpTarget": { "httpMethod": "BREW" } }), 400),
+        ("POST", jobs.to_owned(), json!({ "httpTarget": {}, "pubsubTarget": {} }), 400),
+        ("POST", format!("{jobs}/a:stop"), json!({}), 400),
+        ("POST", format!("{jobs}/a:resume"), json!({}), 400),
+        ("POST", format!("{jobs}/b:run"), json!({}), 404),
+        ("GET", format!("{jobs}?pageToken=x"), json!({}), 400),
+        ("PATCH", format!("{jobs}/a?updateMask=colour"), json!({}), 400),
+        ("DELETE", format!("{jobs}/b"), json!({}), 404),
+    ] {
+        let (status, answer) = http.json(method, &path, body).await;
+        assert_eq!(status, expected, "{method} {path}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().len() > 10, "{answer}");
+    }
+    http.ok("DELETE", &format!("{jobs}/a"), json!({})).await;
+    assert_eq!(http.ok("GET", jobs, json!({})).await["jobs"], json!([]));
+}
+
+#[tokio::test]
 async fn faults_are_asked_for_over_http_and_told_of() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(100)));
     let local = LocalGcp::builder().clock(Arc::clone(&clock) as _).start().await.unwrap();

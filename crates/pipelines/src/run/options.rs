@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use millstream_io_gcp::bigquery::TableReference;
 use millstream_io_gcp::connection::{Connection, Credentials};
+use millstream_local_gcp::scheduler::Schedule;
 
 use super::api::ApiOptions;
 use super::error::RunError;
@@ -41,6 +42,12 @@ pub struct RunOptions {
     /// Milliseconds between two ticks of the schedule
     #[arg(long, value_name = "MS", default_value_t = 100)]
     pub interval: u64,
+    /// A cron schedule instead, such as "*/3 * * * *", or "every 5 minutes"
+    #[arg(long, value_name = "CRON", conflicts_with = "interval")]
+    pub schedule: Option<String>,
+    /// The time zone of the cron schedule, such as Europe/Berlin; by default UTC
+    #[arg(long, value_name = "ZONE", requires = "schedule")]
+    pub time_zone: Option<String>,
     /// Checkpoints, workers, status pages
     #[command(flatten)]
     pub job: JobOptions,
@@ -120,10 +127,31 @@ impl RunOptions {
         })
     }
 
-    /// Time between two ticks of the schedule.
+    /// When the next slice of the file is due.
+    ///
+    /// # Errors
+    /// When the interval is too short, or the cron schedule or its time zone is none.
+    pub fn schedule(&self) -> Result<Schedule, RunError> {
+        let time_zone = self.time_zone.as_deref().unwrap_or_default();
+        Ok(match &self.schedule {
+            Some(schedule) => Schedule::parse(schedule, time_zone)?,
+            None => Schedule::every(Duration::from_millis(self.interval))?,
+        })
+    }
+
+    /// The schedule, for people.
+    pub(super) fn schedule_text(&self) -> String {
+        let zone = self.time_zone.as_deref().unwrap_or("UTC");
+        match &self.schedule {
+            Some(schedule) => format!("by {schedule:?} in {zone}"),
+            None => format!("every {} ms", self.interval),
+        }
+    }
+
+    /// Name of the scheduler's job that publishes the slices.
     #[must_use]
-    pub fn interval(&self) -> Duration {
-        Duration::from_millis(self.interval)
+    pub fn job_name(&self) -> String {
+        format!("projects/{}/locations/local/jobs/feed-flights", self.project())
     }
 
     /// Whether a service is one of this process: it is, unless a project or the service's emulator variable is given.
@@ -214,5 +242,20 @@ mod tests {
             assert!(options(&[&option]).pace().is_err(), "{wrong}");
         }
         assert!(Cli::try_parse_from(["run", "--rate", "1", "--speed-up", "2"]).is_err());
+    }
+
+    #[test]
+    fn a_schedule_is_an_interval_or_a_cron_in_a_time_zone() {
+        let text = |arguments: &[&str]| options(arguments).schedule().unwrap().to_string();
+        assert_eq!(text(&[]), "every 100ms");
+        assert_eq!(text(&["--schedule", "*/3 * * * *"]), "*/3 * * * * Etc/UTC");
+        let berlin = ["--schedule", "0 9 * * MON", "--time-zone", "Europe/Berlin"];
+        assert_eq!(text(&berlin), "0 9 * * MON Europe/Berlin");
+        assert!(options(&["--schedule", "at noon"]).schedule().is_err());
+        assert!(options(&["--interval", "0"]).schedule().is_err());
+        for wrong in [&["--schedule", "* * * * *", "--interval", "5"][..], &["--time-zone", "UTC"]]
+        {
+            assert!(Cli::try_parse_from([&["run"], wrong].concat()).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -9,7 +9,6 @@ use millstream::engine::{JobHandle, Report, StopMode};
 use millstream::time::{Clock as _, SystemClock};
 use millstream_io_gcp::bigquery::query::Row;
 use millstream_io_gcp::pubsub::{PubSubAdmin, PubSubPublisher, SubscriptionSettings};
-use millstream_local_gcp::scheduler::Schedule;
 
 use super::error::RunError;
 use super::export;
@@ -27,8 +26,6 @@ use crate::scheduled_ingest::{
 const LOOK: Duration = Duration::from_millis(50);
 /// A service that does not tell its backlog counts as read when nothing came for so long.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Name of the feeder's job in the schedule.
-const JOB: &str = "feed-flights";
 
 /// What a run leaves.
 #[derive(Clone, Debug)]
@@ -53,7 +50,7 @@ pub async fn run(
     display: Display,
     out: &mut dyn Write,
 ) -> Result<Outcome, RunError> {
-    let pace = options.pace()?;
+    let (pace, schedule) = (options.pace()?, options.schedule()?);
     let directory = options.job.checkpoints.as_deref();
     let places =
         Places::open(options, directory.map(|path| path.join("servers")).as_deref()).await?;
@@ -78,7 +75,8 @@ pub async fn run(
     let job = options.job.engine(display).start(&build_observed(&config, &observations)?)?;
     let pages = options.job.serve_status(job.control(), out).await?;
     let api = options.api.serve(&config, job.control(), out).await?;
-    places.scheduler.add(JOB, Schedule::every(options.interval())?, feeder.target())?;
+    let target = feeder.target().shown_as_topic(&topic);
+    places.scheduler.add(&options.job_name(), schedule, target)?;
     if !options.follow {
         all_through(&feeder, &places, &config, &job).await;
         job.stop(StopMode::Drain);
@@ -105,7 +103,7 @@ fn introduce(
 ) -> Result<(), RunError> {
     let file = input.file_name().unwrap_or(input.as_os_str()).display();
     let left = replay.len() - replay.position();
-    writeln!(out, "{left} messages of {file}, the next slice every {} ms", options.interval)?;
+    writeln!(out, "{left} messages of {file}, the next slice {}", options.schedule_text())?;
     writeln!(out, "  -> topic        {}", options.topic_name())?;
     writeln!(out, "  -> subscription {}", config.subscription)?;
     writeln!(out, "  -> pipeline     parse, validate, aggregate per carrier and hour")?;

@@ -30,9 +30,21 @@ const STOPPED: &str = "stopped";
 #[serde(rename_all = "camelCase", default)]
 struct InsertAll {
     rows: Vec<Row>,
+    #[serde(deserialize_with = "null_is_default")]
     skip_invalid_rows: bool,
+    #[serde(deserialize_with = "null_is_default")]
     ignore_unknown_values: bool,
+    #[serde(deserialize_with = "null_is_default")]
     template_suffix: String,
+}
+
+/// Google's `bq` sends what it does not set as null.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -138,3 +138,16 @@ async fn requests_beyond_the_limits_are_refused_whole() {
     let (status, _) = server.call(Method::POST, nowhere, &request).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn null_means_not_given() {
+    let server = Server::new();
+    let body = json!({
+        "rows": rows(&[json!({"n": 7})]),
+        "skipInvalidRows": null,
+        "ignoreUnknownValues": null,
+        "templateSuffix": null,
+    });
+    let (status, answer) = server.insert(&body).await;
+    assert_eq!((status, errors(&answer)), (StatusCode::OK, vec![]), "{answer}");
+}

@@ -1,6 +1,7 @@
 //! The REST API, `/bigquery/v2`: datasets, tables, their rows (listed and inserted), query jobs, and load jobs with their file.
 
 mod datasets;
+mod discovery;
 mod effects;
 mod error;
 mod insert_all;

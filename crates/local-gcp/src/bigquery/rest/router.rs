@@ -11,11 +11,12 @@ use http::Method;
 
 use super::error::Answer;
 use super::upload::UploadState;
-use super::{datasets, insert_all, jobs, tables, upload};
+use super::{datasets, discovery, insert_all, jobs, tables, upload};
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::BigQuery;
 
-/// The routes of a BigQuery, all below `/bigquery/v2`, `/upload/bigquery/v2` and `/resumable/upload/bigquery/v2`.
+/// The routes of a BigQuery, below `/bigquery/v2`, `/upload/bigquery/v2` and `/resumable/upload/bigquery/v2`, and where clients
+/// ask what there is.
 pub(crate) fn router(bigquery: BigQuery) -> Router {
     let dataset =
         get(datasets::get).patch(datasets::patch).put(datasets::update).delete(datasets::delete);
@@ -39,6 +40,8 @@ pub(crate) fn router(bigquery: BigQuery) -> Router {
         .route("/bigquery/v2/{*path}", any(not_offered))
         .method_not_allowed_fallback(not_offered_here)
         .layer(middleware::from_fn_with_state(bigquery.clone(), check))
+        .route("/$discovery/rest", get(discovery::document))
+        .route("/discovery/v1/apis/bigquery/v2/rest", get(discovery::document))
         .with_state(bigquery)
 }
 

@@ -3,6 +3,6 @@
 mod json;
 mod routes;
 mod snapshots;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use routes::router;

@@ -14,7 +14,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 
 /// A span as JSON has it: seconds with up to nine decimals and an `s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Span(pub(super) prost_types::Duration);
+pub(crate) struct Span(pub(crate) prost_types::Duration);
 
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for Span {
 
 /// An instant as JSON has it: RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Time(pub(super) prost_types::Timestamp);
+pub(crate) struct Time(pub(crate) prost_types::Timestamp);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Time {
 
 /// Bytes as base64, either alphabet on the way in.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Base64(pub(super) Bytes);
+pub(crate) struct Base64(pub(crate) Bytes);
 
 impl Serialize for Base64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -67,21 +67,21 @@ impl<'de> Deserialize<'de> for Base64 {
 /// An enum value, by number or by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Enumeration {
+pub(crate) enum Enumeration {
     Number(i32),
     Name(String),
 }
 
 impl Enumeration {
     /// In the spelling that the request asked for.
-    pub(super) fn new(number: i32, name: &str, as_number: bool) -> Self {
+    pub(crate) fn new(number: i32, name: &str, as_number: bool) -> Self {
         if as_number { Self::Number(number) } else { Self::Name(name.to_owned()) }
     }
 }
 
 /// A field mask as JSON has it: one string, camel case, separated by commas. Given back in the protocol's
 /// spelling.
-pub(super) fn field_mask(mask: &str) -> Vec<String> {
+pub(crate) fn field_mask(mask: &str) -> Vec<String> {
     mask.split(',').map(str::trim).filter(|path| !path.is_empty()).map(snake_case).collect()
 }
 
