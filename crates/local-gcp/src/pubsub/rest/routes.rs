@@ -17,7 +17,8 @@ use super::snapshots;
 use super::values::{Time, field_mask};
 use crate::proto::pubsub as proto;
 use crate::proto::pubsub::seek_request::Target;
-use crate::pubsub::error::{Error, message};
+use crate::proto::rpc::ErrorInfo;
+use crate::pubsub::error::{ERROR_INFO_TYPE, Error, error_info, message};
 use crate::pubsub::service::{modify_ack_deadline, parse_ack_ids, publish, pull, seek};
 use crate::pubsub::{PubSub, Result};
 use crate::status::json_error;
@@ -45,7 +46,13 @@ pub(crate) fn router(pubsub: PubSub) -> Router {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let code = self.code();
-        let body = json_error(code.http(), code.name(), &message(&self));
+        let mut body = json_error(code.http(), code.name(), &message(&self));
+        if let Some(info) = error_info(&self) {
+            let ErrorInfo { reason, domain, metadata } = info;
+            body["error"]["details"] = json!([
+                { "@type": ERROR_INFO_TYPE, "reason": reason, "domain": domain, "metadata": metadata }
+            ]);
+        }
         (code.http(), Json(body)).into_response()
     }
 }

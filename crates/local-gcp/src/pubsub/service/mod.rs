@@ -1,5 +1,6 @@
 //! The shell around the state machine: locking, journal, timers, and the gRPC services.
 
+mod confirmations;
 mod handle;
 mod publisher;
 mod puller;

@@ -25,6 +25,18 @@ pub struct Page<T> {
     pub next_page_token: String,
 }
 
+/// What pulls must know of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traits {
+    /// Acknowledgement ids are strict.
+    pub exactly_once: bool,
+    /// Messages of a key come in order.
+    pub ordered: bool,
+    /// Delivery attempts are told.
+    pub counts_attempts: bool,
+}
+
 /// Topics.
 impl State {
     /// Creates a topic and returns it with its defaults.
@@ -117,6 +129,7 @@ impl State {
         if self.subscriptions.contains_key(&subscription.name) {
             return Err(Error::already_exists(&subscription.name));
         }
+        self.check_dead_letter_topic(&subscription)?;
         let number = self.next_subscription;
         self.apply(Record::subscription(number, &subscription));
         Ok(subscription)
@@ -129,6 +142,19 @@ impl State {
     pub fn get_subscription(&self, name: &str) -> Result<proto::Subscription> {
         names::check_subscription(name)?;
         Ok(self.subscription(name)?.config.clone())
+    }
+
+    /// How the subscription called `name` delivers.
+    ///
+    /// # Errors
+    /// When there is no such subscription.
+    pub fn traits(&self, name: &str) -> Result<Traits> {
+        let config = &self.subscription(name)?.config;
+        Ok(Traits {
+            exactly_once: config.enable_exactly_once_delivery,
+            ordered: config.enable_message_ordering,
+            counts_attempts: config.dead_letter_policy.is_some(),
+        })
     }
 
     /// Changes the fields named in `mask`.
@@ -144,8 +170,16 @@ impl State {
         let current = self.subscription(&update.name)?;
         let number = current.number;
         let subscription = config::update_subscription(&current.config, update, mask)?;
+        if subscription.dead_letter_policy != current.config.dead_letter_policy {
+            self.check_dead_letter_topic(&subscription)?;
+        }
         self.apply(Record::subscription(number, &subscription));
         Ok(subscription)
+    }
+
+    fn check_dead_letter_topic(&self, subscription: &proto::Subscription) -> Result<()> {
+        let policy = subscription.dead_letter_policy.as_ref();
+        policy.map_or(Ok(()), |policy| self.topic(&policy.dead_letter_topic).map(|_| ()))
     }
 
     /// Replaces the push configuration; only an empty one (pull) is possible here.

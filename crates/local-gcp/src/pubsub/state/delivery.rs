@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::leases::{AckFailures, Acknowledged};
 use super::machine::State;
 use super::record::Record;
 use super::session::{SessionId, SessionOptions};
@@ -142,21 +143,24 @@ impl State {
     /// Acknowledges deliveries; ids that mean nothing any more are ignored.
     ///
     /// # Errors
-    /// When there is no such subscription.
+    /// When there is no such subscription; where delivery is exactly once, when some ids mean nothing any more (the
+    /// others count).
     pub fn acknowledge(&mut self, name: &str, ack_ids: &[AckId]) -> Result<()> {
         names::check_subscription(name)?;
-        let messages = self.change(name, |subscription| subscription.acknowledge(ack_ids))?;
+        let Acknowledged { messages, failures } =
+            self.change(name, |subscription| subscription.acknowledge(ack_ids))?;
         if !messages.is_empty() {
             self.record(|_| Record::Acknowledged { subscription: name.to_owned(), messages });
         }
-        Ok(())
+        all_or(failures)
     }
 
     /// Sets the deadlines of deliveries to so many seconds from now each; 0 makes the message available
     /// for redelivery. Ids that mean nothing any more are ignored.
     ///
     /// # Errors
-    /// When there is no such subscription, or a number of seconds is outside 0 to 600.
+    /// When there is no such subscription, or a number of seconds is outside 0 to 600; where delivery is exactly
+    /// once, when some ids mean nothing any more (the others count).
     pub fn modify_ack_deadline(
         &mut self,
         name: &str,
@@ -174,7 +178,9 @@ impl State {
         let changes = changes
             .iter()
             .map(|&(id, seconds)| (id, Duration::from_secs(u64::try_from(seconds).unwrap_or(0))));
-        self.change(name, |subscription| subscription.modify_ack_deadline(changes, now))
+        let failures =
+            self.change(name, |subscription| subscription.modify_ack_deadline(changes, now))?;
+        all_or(failures)
     }
 
     fn change_of_session<T>(
@@ -198,6 +204,11 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// An error if there are failures.
+fn all_or(failures: AckFailures) -> Result<()> {
+    if failures.is_empty() { Ok(()) } else { Err(Error::AckIds { failures }) }
 }
 
 /// How much a unary pull may return, from its `max_messages`.

@@ -8,7 +8,7 @@ use super::record::Record;
 use super::session::SessionId;
 use super::snapshots::Snapshot;
 use super::statistics::{SubscriptionStatistics, TopicStatistics};
-use super::subscription::Subscription;
+use super::subscription::{Outcome, Subscription};
 use crate::clock::Timestamp;
 use crate::proto::pubsub as proto;
 use crate::pubsub::error::{Error, Result};
@@ -148,7 +148,7 @@ impl State {
             return;
         }
         let mut alarm = Timestamp::MAX;
-        let mut dropped = Vec::new();
+        let mut outcomes = Vec::new();
         for (name, subscription) in &mut self.subscriptions {
             let before = subscription.unacked_bytes();
             let retained_before = subscription.retained_bytes();
@@ -156,14 +156,14 @@ impl State {
             self.unacked_bytes -= before - subscription.unacked_bytes();
             self.retained_bytes -= retained_before - subscription.retained_bytes();
             self.woken.append(&mut subscription.woken);
-            if !subscription.dropped.is_empty() {
-                dropped.push((name.clone(), std::mem::take(&mut subscription.dropped)));
+            if subscription.has_outcome() {
+                outcomes.push((name.clone(), subscription.take_outcome()));
             }
             alarm = alarm.min(subscription.next_deadline());
         }
         self.alarm = alarm.min(self.expire_snapshots(now));
-        for (subscription, messages) in dropped {
-            self.record(|_| Record::Acknowledged { subscription, messages });
+        for (subscription, outcome) in outcomes {
+            self.settle(&subscription, outcome);
         }
     }
 
@@ -182,11 +182,24 @@ impl State {
         self.retained_bytes = self.retained_bytes + subscription.retained_bytes() - retained_before;
         self.woken.append(&mut subscription.woken);
         self.alarm = self.alarm.min(subscription.next_deadline());
-        if !subscription.dropped.is_empty() {
-            let messages = std::mem::take(&mut subscription.dropped);
-            self.record(|_| Record::Acknowledged { subscription: name.to_owned(), messages });
+        if subscription.has_outcome() {
+            let outcome = subscription.take_outcome();
+            self.settle(name, outcome);
         }
         Ok(result)
+    }
+
+    /// Records what became of messages, and forwards dead ones.
+    fn settle(&mut self, name: &str, outcome: Outcome) {
+        let Outcome { done: messages, failed: attempts, dead } = outcome;
+        let subscription = || name.to_owned();
+        if !messages.is_empty() {
+            self.record(|_| Record::Acknowledged { subscription: subscription(), messages });
+        }
+        if !attempts.is_empty() {
+            self.record(|_| Record::Failed { subscription: subscription(), attempts });
+        }
+        self.bury(name, dead);
     }
 
     /// Makes sure that [`advance`](Self::advance) has its turn at this time.

@@ -6,9 +6,14 @@
 //! runs as well under a simulator as behind sockets.
 
 mod admin;
+mod dead_letters;
 mod delivery;
+mod leases;
 mod machine;
+mod ordered;
+mod ordering;
 mod record;
+mod seeking;
 mod session;
 mod snapshots;
 mod statistics;
@@ -16,7 +21,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub use admin::Page;
+pub use admin::{Page, Traits};
 pub(in crate::pubsub) use delivery::check_pull;
 pub use machine::{Limits, State};
 pub use record::Record;

@@ -1,7 +1,8 @@
 //! What is persisted of the state, and how it is restored.
 //!
-//! Leases, sessions and delivery counts are not persisted: after a restart every unacknowledged message is
-//! deliverable at once, which at-least-once delivery allows.
+//! Leases, sessions and backoffs are not persisted: after a restart every unacknowledged message is
+//! deliverable at once, which at-least-once delivery allows. A delivery that the restart cut short counts as
+//! neither failed nor made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,6 +71,24 @@ pub enum Record {
         /// Ids of the messages.
         messages: Vec<u64>,
     },
+    /// Deliveries failed, on a subscription with a dead letter policy.
+    Failed {
+        /// The subscription's name.
+        subscription: String,
+        /// Ids of messages, and how often they failed by now.
+        attempts: Vec<(u64, u32)>,
+    },
+    /// A message left a subscription for a dead letter topic.
+    DeadLettered {
+        /// The subscription's name.
+        subscription: String,
+        /// The message's id there.
+        message: u64,
+        /// The dead letter topic's name.
+        topic: String,
+        /// The message as published there, with an id of its own.
+        forwarded: Arc<Message>,
+    },
     /// A snapshot (of a subscription, not of this state) was taken of what a subscription has not acknowledged.
     SnapshotTaken {
         /// The encoded `google.pubsub.v1.Snapshot`.
@@ -128,16 +147,29 @@ impl State {
             }
             Record::Published { topic, messages } => self.replay_published(&topic, &messages),
             Record::Acknowledged { subscription, messages } => {
+                self.replay_acknowledged(&subscription, &messages);
+            }
+            Record::Failed { subscription, attempts } => {
                 let _ = self.change(&subscription, |it| {
-                    messages.iter().for_each(|&id| {
-                        it.remove(id);
-                    });
+                    attempts.iter().for_each(|&(id, failures)| it.restore_failures(id, failures));
                 });
+            }
+            Record::DeadLettered { subscription, message, topic, forwarded } => {
+                self.replay_acknowledged(&subscription, &[message]);
+                self.replay_published(&topic, &[forwarded]);
             }
             Record::Backlog { messages, unacked } => self.replay_backlog(&messages, &unacked),
             admin => self.apply_admin(&admin)?,
         }
         Ok(())
+    }
+
+    fn replay_acknowledged(&mut self, subscription: &str, messages: &[u64]) {
+        let _ = self.change(subscription, |it| {
+            messages.iter().for_each(|&id| {
+                it.remove(id);
+            });
+        });
     }
 
     fn replay_published(&mut self, topic: &str, messages: &[Arc<Message>]) {
@@ -187,7 +219,8 @@ impl State {
             .map(|subscription| Record::subscription(subscription.number, &subscription.config));
         let snapshots = self.snapshots.values().map(|it| Record::snapshot(&it.config));
         let config = topics.chain(subscriptions).chain(snapshots);
-        head.into_iter().chain(config).chain(self.backlog()).chain(self.acknowledged())
+        let messages = self.backlog().chain(self.acknowledged()).chain(self.failed());
+        head.into_iter().chain(config).chain(messages)
     }
 
     /// All messages kept by id, each once, cut into records.
@@ -203,6 +236,14 @@ impl State {
         }
         let mut rest = holders.into_values();
         std::iter::from_fn(move || next_backlog_record(&mut rest))
+    }
+
+    /// How often deliveries failed, where that is counted.
+    fn failed(&self) -> impl Iterator<Item = Record> {
+        self.subscriptions.iter().filter_map(|(name, subscription)| {
+            let (subscription, attempts) = (name.clone(), subscription.failures());
+            (!attempts.is_empty()).then_some(Record::Failed { subscription, attempts })
+        })
     }
 
     /// What subscriptions retain though it is acknowledged: in the backlog before, and acknowledged here.

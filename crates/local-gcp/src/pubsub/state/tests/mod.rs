@@ -2,7 +2,11 @@
 
 mod admin;
 mod chaos;
+mod chaos_model;
+mod dead_letters;
 mod delivery;
+mod exactly_once;
+mod ordering;
 mod replay;
 mod seek;
 
