@@ -160,7 +160,7 @@ impl Subscription {
                 Phase::Leased { deadline: later } | Phase::BackingOff { until: later } => {
                     schedule(&mut self.expiries, open, later);
                 }
-                Phase::Ready => {}
+                Phase::Acknowledged | Phase::Ready => {}
             }
         }
         self.drop_old_fresh(now);

@@ -52,7 +52,7 @@ impl Subscription {
         let message = Arc::clone(&open.message);
         open.acknowledged = true;
         if open.is_leased() {
-            open.phase = Phase::Ready;
+            open.phase = Phase::Acknowledged;
             self.leased -= 1;
             self.sessions.release(open.session, message.size());
         }

@@ -81,8 +81,14 @@ impl Open {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    Leased { deadline: Timestamp },
-    BackingOff { until: Timestamp },
+    Leased {
+        deadline: Timestamp,
+    },
+    /// Out like a leased one, and acknowledged before an older message of its key.
+    Acknowledged,
+    BackingOff {
+        until: Timestamp,
+    },
     Ready,
 }
 
@@ -394,7 +400,8 @@ impl Subscription {
             return Vec::new();
         }
         let failures = |open: &Open| {
-            open.attempt.saturating_sub(u32::from(open.is_leased() || open.acknowledged))
+            open.attempt
+                .saturating_sub(u32::from(open.is_leased() || open.phase == Phase::Acknowledged))
         };
         let all = self.open.iter().map(|(id, open)| (*id, failures(open)));
         all.filter(|(_, failures)| *failures > 0).collect()

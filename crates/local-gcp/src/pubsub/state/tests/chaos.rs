@@ -12,8 +12,8 @@ use crate::pubsub::message::{AckId, Delivery, NewMessage};
 use crate::pubsub::state::{BatchLimit, Limits, SessionId, SessionOptions, State};
 use crate::pubsub::{AckFailure, Error};
 
-const STEPS: usize = 2_000;
-const SEEDS: u64 = 48;
+const STEPS: usize = 1_500;
+const SEEDS: u64 = 40;
 const GRAVE: &str = "projects/p/topics/grave";
 /// Deliveries to draw from when acknowledging, old ones included.
 const REMEMBERED: usize = 100;
@@ -82,7 +82,7 @@ impl Chaos {
     fn publish(&mut self) {
         let first = self.model.published.len() as u64;
         let mut messages = Vec::new();
-        for payload in first..first + self.random.u64(1..20) {
+        for payload in first..first + self.random.u64(1..10) {
             let key = ["", "a", "b", "c"][self.random.usize(0..4)];
             let wanted = if payload % 3 == 0 { "no" } else { "yes" };
             messages.push(NewMessage {

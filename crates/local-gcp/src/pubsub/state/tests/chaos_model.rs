@@ -53,6 +53,8 @@ pub(super) struct Model {
     options: Options,
     pub(super) published: BTreeMap<u64, Published>,
     live: BTreeMap<u64, Live>,
+    /// The same by key.
+    live_of_key: BTreeMap<String, BTreeSet<u64>>,
     acknowledged: BTreeSet<u64>,
     /// Ever acknowledged, forwarded or left behind by a seek.
     pub(super) seen: BTreeSet<u64>,
@@ -67,6 +69,7 @@ impl Model {
             options,
             published: BTreeMap::new(),
             live: BTreeMap::new(),
+            live_of_key: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
             seen: BTreeSet::new(),
             dead: Vec::new(),
@@ -84,9 +87,15 @@ impl Model {
             snapshot.insert(payload);
         });
         if self.is_wanted(payload) {
-            let is_known = self.is_ordered(payload);
-            self.live.insert(payload, Live { is_known, ..Live::default() });
+            self.bring(payload);
         }
+    }
+
+    fn bring(&mut self, payload: u64) {
+        let is_known = self.is_ordered(payload);
+        self.live.insert(payload, Live { is_known, ..Live::default() });
+        let key = self.published[&payload].key.clone();
+        self.live_of_key.entry(key).or_default().insert(payload);
     }
 
     fn is_ordered(&self, payload: u64) -> bool {
@@ -95,8 +104,8 @@ impl Model {
 
     /// Live messages of the same key, oldest first.
     fn of_key(&self, payload: u64) -> Vec<u64> {
-        let key = &self.published[&payload].key;
-        self.live.keys().filter(|it| self.published[*it].key == *key).copied().collect()
+        let of_key = self.live_of_key.get(&self.published[&payload].key);
+        of_key.into_iter().flatten().copied().collect()
     }
 
     pub(super) fn deliver(
@@ -166,6 +175,9 @@ impl Model {
 
     fn finish(&mut self, payload: u64) {
         self.live.remove(&payload);
+        if let Some(of_key) = self.live_of_key.get_mut(&self.published[&payload].key) {
+            of_key.remove(&payload);
+        }
         self.acknowledged.insert(payload);
         self.seen.insert(payload);
     }
@@ -257,8 +269,7 @@ impl Model {
         }
         for payload in restored {
             self.acknowledged.remove(payload);
-            let is_known = self.is_ordered(*payload);
-            self.live.insert(*payload, Live { is_known, ..Live::default() });
+            self.bring(*payload);
         }
     }
 
