@@ -7,6 +7,7 @@ mod filter;
 mod message;
 mod names;
 pub(crate) mod rest;
+mod schema;
 mod service;
 mod state;
 
@@ -14,7 +15,7 @@ pub use error::{AckFailure, Error, Result};
 pub use message::{AckId, Delivery, Message, NewMessage};
 pub use names::DELETED_TOPIC;
 pub use service::{PubSub, Puller};
-pub(crate) use service::{PublisherService, SubscriberService};
+pub(crate) use service::{PublisherService, SchemasService, SubscriberService};
 pub use state::{
     BatchLimit, Counters, Limits, Page, Record, SessionId, SessionOptions, State,
     SubscriptionStatistics, TopicStatistics, Traits,

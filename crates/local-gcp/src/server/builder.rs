@@ -22,8 +22,9 @@ use crate::bigquery::{self, BigQuery};
 use crate::clock::{Clock, SystemClock};
 use crate::journal::DataDirectory;
 use crate::proto::publisher::PublisherServer;
+use crate::proto::schema_service::SchemaServiceServer;
 use crate::proto::subscriber::SubscriberServer;
-use crate::pubsub::{self, PubSub, PublisherService, SubscriberService};
+use crate::pubsub::{self, PubSub, PublisherService, SchemasService, SubscriberService};
 use crate::scheduler::LocalScheduler;
 
 /// Google's limit for HTTP requests, after decompression.
@@ -163,8 +164,13 @@ impl Builder {
         let subscriber = SubscriberServer::new(SubscriberService::new(pubsub.clone()))
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.grpc_message_bytes_max);
+        let schemas = SchemaServiceServer::new(SchemasService::new(pubsub.clone()))
+            .accept_compressed(CompressionEncoding::Gzip);
         let (bigquery_rest, bigquery_write) = bigquery::service(bigquery);
-        let grpc = Routes::new(publisher).add_service(subscriber).add_service(bigquery_write);
+        let grpc = Routes::new(publisher)
+            .add_service(subscriber)
+            .add_service(schemas)
+            .add_service(bigquery_write);
         let rest = pubsub::rest::router(pubsub.clone())
             .merge(bigquery_rest)
             .merge(overview::router(pubsub.clone(), bigquery.clone()))

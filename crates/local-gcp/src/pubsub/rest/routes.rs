@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::json::{Message, PushConfig, ReceivedMessage, Subscription, Topic};
-use super::snapshots;
 use super::values::{Time, field_mask};
+use super::{schemas, snapshots};
 use crate::proto::pubsub as proto;
 use crate::proto::pubsub::seek_request::Target;
 use crate::proto::rpc::ErrorInfo;
@@ -39,6 +39,7 @@ pub(crate) fn router(pubsub: PubSub) -> Router {
             "/v1/projects/{project}/subscriptions/{subscription}",
             subscription.post(post_subscription),
         )
+        .merge(schemas::routes())
         .merge(snapshots::routes())
         .with_state(pubsub)
 }
@@ -90,7 +91,7 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    fn enums_as_numbers(&self) -> bool {
+    pub(super) fn enums_as_numbers(&self) -> bool {
         self.alt.contains("enum-encoding=int")
     }
 }

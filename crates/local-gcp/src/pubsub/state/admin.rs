@@ -48,6 +48,7 @@ impl State {
         if self.topics.contains_key(&topic.name) {
             return Err(Error::already_exists(&topic.name));
         }
+        self.check_schema_settings(&topic)?;
         self.apply(Record::topic(&topic));
         Ok(topic)
     }
@@ -69,6 +70,7 @@ impl State {
         names::check_topic(&update.name)?;
         let current = &self.topic(&update.name)?.config;
         let topic = config::update_topic(current, update, mask)?;
+        self.check_schema_settings(&topic)?;
         self.apply(Record::topic(&topic));
         Ok(topic)
     }
@@ -261,6 +263,13 @@ impl State {
                 self.take_snapshot(proto::Snapshot::decode(snapshot.clone())?, subscription);
             }
             Record::SnapshotDeleted { name } => self.remove_snapshot(name),
+            Record::Schema { number, schema } => {
+                self.put_schema(*number, proto::Schema::decode(schema.clone())?);
+            }
+            Record::SchemaRevisionDeleted { name, revision_id } => {
+                self.remove_schema_revision(name, revision_id);
+            }
+            Record::SchemaDeleted { name } => self.remove_schema(name),
             Record::TopicDeleted { name } => self.remove_topic(name),
             Record::SubscriptionDeleted { name } => self.remove_subscription(name),
             _ => {}

@@ -41,6 +41,10 @@ impl State {
         names::check_topic(name)?;
         let topic = self.topics.get(name).ok_or_else(|| Error::not_found(name))?;
         check_messages(&messages)?;
+        let messages = match &topic.config.schema_settings {
+            Some(settings) => self.conform(settings, messages)?,
+            None => messages,
+        };
         let snapshots = self.snapshots_of(name);
         self.check_room(topic.subscriptions.len() + snapshots.len(), &messages)?;
         let count = messages.len() as u64;

@@ -54,7 +54,7 @@ impl Subscription {
         } else if ack_id.subscription != self.number {
             // Of a subscription that had this name before.
         } else if self.open.get(&ack_id.message).is_some_and(|it| self.is_in_order(&it.message)) {
-            self.acknowledge_in_order(ack_id.message);
+            self.acknowledge_in_order(ack_id);
         } else if self.remove(ack_id.message) {
             done.messages.push(ack_id.message);
         }
@@ -73,7 +73,7 @@ impl Subscription {
         Ok(())
     }
 
-    fn is_held(&self, open: &Open, ack_id: AckId) -> bool {
+    pub(super) fn is_held(&self, open: &Open, ack_id: AckId) -> bool {
         ack_id.subscription == self.number && ack_id.delivery == open.delivery && open.is_leased()
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::record::Record;
+use super::schemas::Schemas;
 use super::session::SessionId;
 use super::snapshots::Snapshot;
 use super::statistics::{SubscriptionStatistics, TopicStatistics};
@@ -66,6 +67,7 @@ pub struct State {
     pub(super) topics: BTreeMap<String, Topic>,
     pub(super) subscriptions: BTreeMap<String, Subscription>,
     pub(super) snapshots: BTreeMap<String, Snapshot>,
+    pub(super) schemas: Schemas,
     pub(super) sessions: FxHashMap<SessionId, String>,
     pub(super) limits: Limits,
     pub(super) unacked_bytes: u64,
@@ -92,6 +94,7 @@ impl State {
             topics: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            schemas: Schemas::default(),
             sessions: FxHashMap::default(),
             limits,
             unacked_bytes: 0,
@@ -225,6 +228,7 @@ impl State {
             self.record(|state| Record::Reserved {
                 messages_below: state.messages_reserved_below,
                 next_subscription: state.next_subscription,
+                next_schema_revision: state.schemas.next_revision,
             });
         }
         first

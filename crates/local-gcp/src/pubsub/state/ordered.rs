@@ -1,7 +1,8 @@
 //! Messages with ordering keys on a subscription that orders them.
 //!
 //! They are open from the start. One that fails takes with it all later ones of its key, also those that were
-//! acknowledged: so an acknowledgement is final only once every older message of the key is acknowledged.
+//! acknowledged: so an acknowledgement is final only once every older message of the key is acknowledged, and one
+//! of a delivery that ended has no effect.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::leases::{is_too_old, schedule};
 use super::session::SessionId;
 use super::subscription::{Open, Phase, Subscription};
 use crate::clock::Timestamp;
-use crate::pubsub::message::{Delivery, Message};
+use crate::pubsub::message::{AckId, Delivery, Message};
 
 impl Subscription {
     /// Adds a message that has a key.
@@ -36,6 +37,7 @@ impl Subscription {
             open.attempt = open.attempt.saturating_add(1);
             open.session = session;
             open.acknowledged = false;
+            open.is_restored = false;
             self.counters.redelivered += u64::from(open.delivery > 0);
             return Some(self.lease(id, deadline));
         }
@@ -47,8 +49,12 @@ impl Subscription {
     }
 
     /// Notes that a message was processed.
-    pub(super) fn acknowledge_in_order(&mut self, id: u64) {
-        let Some(open) = self.open.get_mut(&id) else { return };
+    pub(super) fn acknowledge_in_order(&mut self, ack_id: AckId) {
+        let Some(open) = self.open.get(&ack_id.message) else { return };
+        if !open.is_restored && !self.is_held(open, ack_id) {
+            return;
+        }
+        let Some(open) = self.open.get_mut(&ack_id.message) else { return };
         let message = Arc::clone(&open.message);
         open.acknowledged = true;
         if open.is_leased() {

@@ -34,6 +34,9 @@ pub enum Record {
         messages_below: u64,
         /// The next number of a subscription.
         next_subscription: u64,
+        /// The next number of a revision of a schema.
+        #[serde(default)]
+        next_schema_revision: u64,
     },
     /// A topic was created or changed.
     Topic {
@@ -42,6 +45,25 @@ pub enum Record {
     },
     /// A topic was deleted.
     TopicDeleted {
+        /// Its name.
+        name: String,
+    },
+    /// A schema was created or got a revision.
+    Schema {
+        /// The revision's number among all.
+        number: u64,
+        /// The encoded `google.pubsub.v1.Schema`.
+        schema: Bytes,
+    },
+    /// A revision of a schema was deleted.
+    SchemaRevisionDeleted {
+        /// The schema's name.
+        name: String,
+        /// The revision's id.
+        revision_id: String,
+    },
+    /// A schema was deleted with all revisions.
+    SchemaDeleted {
         /// Its name.
         name: String,
     },
@@ -120,6 +142,10 @@ impl Record {
         Self::Topic { topic: topic.encode_to_vec().into() }
     }
 
+    pub(super) fn schema(number: u64, schema: &proto::Schema) -> Self {
+        Self::Schema { number, schema: schema.encode_to_vec().into() }
+    }
+
     pub(super) fn subscription(number: u64, subscription: &proto::Subscription) -> Self {
         Self::Subscription { number, subscription: subscription.encode_to_vec().into() }
     }
@@ -141,7 +167,9 @@ impl State {
     pub fn replay(&mut self, record: Record) -> Result<(), BoxError> {
         match record {
             Record::Started { incarnation } => self.incarnation = incarnation,
-            Record::Reserved { messages_below, next_subscription } => {
+            Record::Reserved { messages_below, next_subscription, next_schema_revision } => {
+                let schemas = &mut self.schemas;
+                schemas.next_revision = schemas.next_revision.max(next_schema_revision);
                 self.messages_reserved_below = self.messages_reserved_below.max(messages_below);
                 self.next_subscription = self.next_subscription.max(next_subscription);
             }
@@ -210,6 +238,7 @@ impl State {
             Record::Reserved {
                 messages_below: self.messages_reserved_below,
                 next_subscription: self.next_subscription,
+                next_schema_revision: self.schemas.next_revision,
             },
         ];
         let topics = self.topics.values().map(|topic| Record::topic(&topic.config));
@@ -218,7 +247,7 @@ impl State {
             .values()
             .map(|subscription| Record::subscription(subscription.number, &subscription.config));
         let snapshots = self.snapshots.values().map(|it| Record::snapshot(&it.config));
-        let config = topics.chain(subscriptions).chain(snapshots);
+        let config = self.schemas.records().chain(topics).chain(subscriptions).chain(snapshots);
         let messages = self.backlog().chain(self.acknowledged()).chain(self.failed());
         head.into_iter().chain(config).chain(messages)
     }

@@ -58,6 +58,8 @@ pub(super) struct Open {
     pub(super) scheduled: Option<Timestamp>,
     /// Acknowledged before an older message of its ordering key was.
     pub(super) acknowledged: bool,
+    /// Of an earlier life of the server, and not delivered since.
+    pub(super) is_restored: bool,
 }
 
 impl Open {
@@ -71,6 +73,7 @@ impl Open {
             phase: Phase::Ready,
             scheduled: None,
             acknowledged: false,
+            is_restored: false,
         }
     }
 
@@ -234,7 +237,11 @@ impl Subscription {
         self.release_retained(message.id);
         self.unacked_bytes += message.size();
         if self.is_in_order(&message) {
+            let id = message.id;
             self.open_in_order(message);
+            if let Some(open) = self.open.get_mut(&id) {
+                open.is_restored = true;
+            }
         } else {
             self.redelivery.push_back(message.id);
             self.ready += 1;

@@ -38,6 +38,8 @@ struct Live {
     /// Delivered since it was last made deliverable by a seek.
     is_known: bool,
     failures: u32,
+    /// Of before a restart, and not delivered since.
+    is_restored: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -92,8 +94,7 @@ impl Model {
     }
 
     fn bring(&mut self, payload: u64) {
-        let is_known = self.is_ordered(payload);
-        self.live.insert(payload, Live { is_known, ..Live::default() });
+        self.live.insert(payload, Live::default());
         let key = self.published[&payload].key.clone();
         self.live_of_key.entry(key).or_default().insert(payload);
     }
@@ -134,7 +135,14 @@ impl Model {
             assert!(delivery.attempt <= ATTEMPTS_MAX);
         }
         let held = Some(Held { delivery: delivery.clone(), until, session });
-        *live = Live { is_out: true, held, is_acked: false, is_known: true, ..*live };
+        *live = Live {
+            is_out: true,
+            held,
+            is_acked: false,
+            is_known: true,
+            is_restored: false,
+            ..*live
+        };
     }
 
     /// What an acknowledgement answers where delivery is exactly once.
@@ -146,6 +154,10 @@ impl Model {
             }
             if self.is_ordered(payload) && self.of_key(payload)[0] != payload {
                 return Some(AckFailure::Unordered);
+            }
+        } else if self.is_ordered(payload) {
+            if !live.is_restored && !self.is_held(payload, delivery) {
+                return None;
             }
         } else if !live.is_known {
             return None;
@@ -228,7 +240,7 @@ impl Model {
     pub(super) fn restart(&mut self) {
         for live in self.live.values_mut() {
             let failures = if self.options.dead_letters { live.failures } else { 0 };
-            *live = Live { is_known: true, failures, ..Live::default() };
+            *live = Live { is_known: true, is_restored: true, failures, ..Live::default() };
         }
     }
 

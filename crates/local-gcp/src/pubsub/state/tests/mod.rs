@@ -8,6 +8,7 @@ mod delivery;
 mod exactly_once;
 mod ordering;
 mod replay;
+mod schemas;
 mod seek;
 
 use std::time::Duration;
