@@ -12,8 +12,8 @@ use crate::pubsub::message::{AckId, Delivery, NewMessage};
 use crate::pubsub::state::{BatchLimit, Limits, SessionId, SessionOptions, State};
 use crate::pubsub::{AckFailure, Error};
 
-const STEPS: usize = 1_500;
-const SEEDS: u64 = 40;
+const STEPS: usize = 1_000;
+const SEEDS: u64 = 32;
 const GRAVE: &str = "projects/p/topics/grave";
 /// Deliveries to draw from when acknowledging, old ones included.
 const REMEMBERED: usize = 100;

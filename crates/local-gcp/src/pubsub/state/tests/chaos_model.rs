@@ -251,37 +251,33 @@ impl Model {
     pub(super) fn seek_to_time(&mut self, at: Timestamp) {
         let wanted = self.published.iter().filter(|(_, it)| it.at >= at).map(|(id, _)| *id);
         let wanted: BTreeSet<u64> = wanted.collect();
-        let restored = if self.options.retaining {
-            self.acknowledged.intersection(&wanted).copied().collect()
-        } else {
-            Vec::new()
-        };
-        self.seek(&wanted, &restored);
+        let kept = if self.options.retaining { self.acknowledged.clone() } else { BTreeSet::new() };
+        self.seek(&wanted, &kept);
     }
 
     pub(super) fn seek_to_snapshot(&mut self, name: &str) {
         let wanted = self.snapshots[name].clone();
-        let missing =
-            wanted.iter().filter(|id| self.is_wanted(**id) && !self.live.contains_key(id));
-        let restored: Vec<u64> = missing.copied().collect();
-        self.seek(&wanted, &restored);
+        self.seek(&wanted, &wanted);
     }
 
-    fn seek(&mut self, wanted: &BTreeSet<u64>, restored: &[u64]) {
+    fn seek(&mut self, wanted: &BTreeSet<u64>, kept: &BTreeSet<u64>) {
         let unwanted = self.live.keys().filter(|id| !wanted.contains(id)).copied();
         for payload in unwanted.collect::<Vec<_>>() {
             self.finish(payload);
             self.commit(payload);
         }
-        for payload in restored {
+        let is_missing = |id: &u64| self.is_wanted(*id) && !self.live.contains_key(id);
+        let restored = kept.intersection(wanted).copied().filter(is_missing);
+        let restored: Vec<u64> = restored.collect();
+        for payload in &restored {
             if self.is_ordered(*payload) {
                 let of_key = self.of_key(*payload);
                 self.take_back(of_key.into_iter());
             }
         }
         for payload in restored {
-            self.acknowledged.remove(payload);
-            self.bring(*payload);
+            self.acknowledged.remove(&payload);
+            self.bring(payload);
         }
     }
 
