@@ -87,7 +87,9 @@ impl<'a> Tokens<'a> {
                 Some('"') => return Ok(value),
                 Some('\\') => {
                     let escaped = self.escape();
-                    value.push(escaped.ok_or(Wrong::at(here, "an unknown escape sequence"))?);
+                    value.push(
+                        escaped.ok_or_else(|| Wrong::at(here, "an unknown escape sequence"))?,
+                    );
                 }
                 Some(character) => value.push(character),
             }

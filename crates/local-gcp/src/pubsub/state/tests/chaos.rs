@@ -84,7 +84,7 @@ impl Chaos {
         let mut messages = Vec::new();
         for payload in first..first + self.random.u64(1..10) {
             let key = ["", "a", "b", "c"][self.random.usize(0..4)];
-            let wanted = if payload % 3 == 0 { "no" } else { "yes" };
+            let wanted = if payload.is_multiple_of(3) { "no" } else { "yes" };
             messages.push(NewMessage {
                 attributes: [("wanted".to_owned(), wanted.to_owned())].into(),
                 ordering_key: key.to_owned(),
@@ -301,7 +301,7 @@ fn config(options: Options) -> proto::Subscription {
             max_delivery_attempts: ATTEMPTS_MAX as i32,
         }),
         retain_acked_messages: options.retaining,
-        retry_policy: options.backing_off.then(|| proto::RetryPolicy {
+        retry_policy: options.backing_off.then_some(proto::RetryPolicy {
             minimum_backoff: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
             maximum_backoff: Some(prost_types::Duration { seconds: 4, nanos: 0 }),
         }),

@@ -80,7 +80,7 @@ impl Model {
     }
 
     pub(super) fn is_wanted(&self, payload: u64) -> bool {
-        !self.options.filtered || payload % 3 != 0
+        !self.options.filtered || !payload.is_multiple_of(3)
     }
 
     pub(super) fn publish(&mut self, payload: u64, key: &str, at: Timestamp) {

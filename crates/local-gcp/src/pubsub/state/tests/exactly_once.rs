@@ -145,7 +145,7 @@ fn filtered_messages_are_never_seen_also_after_seeks_and_restarts() {
 fn filters_are_checked_at_creation_and_cannot_change() {
     let mut world = World::new();
     let wrong = proto::Subscription { filter: "attributes".to_owned(), ..subscription(OTHER) };
-    let error = world.state.create_subscription(wrong.clone()).unwrap_err();
+    let error = world.state.create_subscription(wrong).unwrap_err();
     assert!(error.to_string().contains("at position 10"), "{error}");
     let update =
         proto::Subscription { filter: "attributes:k".into(), ..subscription(SUBSCRIPTION) };

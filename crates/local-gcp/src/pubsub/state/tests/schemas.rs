@@ -115,7 +115,7 @@ fn schemas_are_administered() {
     assert_eq!(state.get_schema(&named, SchemaView::Unspecified).unwrap(), first);
     assert_eq!(state.get_schema(SCHEMA, SchemaView::Basic).unwrap().definition, "");
     let listed = state.list_schemas("projects/p", SchemaView::Full, 0, "").unwrap();
-    assert_eq!(listed.entries, [second.clone()]);
+    assert_eq!(listed.entries, std::slice::from_ref(&second));
     let page = state.list_schema_revisions(SCHEMA, SchemaView::Full, 1, "").unwrap();
     assert_eq!(page.entries, [second]);
     let next = page.next_page_token;
