@@ -34,7 +34,6 @@ const LABELS_MAX: usize = 64;
 pub(super) fn check_new_topic(topic: &mut proto::Topic) -> Result<()> {
     names::check_topic(&topic.name)?;
     check_topic(topic)?;
-    warn_about_retention(topic);
     topic.state = proto::topic::State::Active as i32;
     topic.satisfies_pzs = false;
     Ok(())
@@ -49,14 +48,6 @@ fn check_topic(topic: &proto::Topic) -> Result<()> {
         return Err(Error::Unimplemented { what: "a message transform" });
     }
     topic.message_retention_duration.as_ref().map_or(Ok(()), check_retention)
-}
-
-/// The retention of a topic is kept and returned; a user must know that seeks do not reach what only a topic retains.
-fn warn_about_retention(topic: &proto::Topic) {
-    if topic.message_retention_duration.is_some() {
-        let (topic, field) = (topic.name.as_str(), "message_retention_duration");
-        tracing::warn!(topic, field, "kept, but without effect here");
-    }
 }
 
 /// Completes and checks a subscription about to be created.
@@ -230,7 +221,6 @@ pub(super) fn update_topic(
         }
     }
     check_topic(&topic)?;
-    warn_about_retention(&topic);
     Ok(topic)
 }
 

@@ -61,7 +61,7 @@ async fn messages_of_a_key_come_in_order_and_again_from_a_refused_one_on() {
         let next = &mut expected[number as usize % 3];
         // What was on its way when 150 was refused comes again.
         if number > *next {
-            assert!(refused && number % 3 == 0, "{number} before {next}");
+            assert!(refused && number.is_multiple_of(3), "{number} before {next}");
             handler.nack();
         } else if number == 150 && !refused {
             refused = true;

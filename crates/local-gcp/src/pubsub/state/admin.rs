@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::machine::{State, Topic};
+use super::machine::State;
 use super::record::Record;
 use super::subscription::Subscription;
+use super::topic::Topic;
 use crate::clock::Timestamp;
 use crate::proto::pubsub as proto;
 use crate::pubsub::config;
@@ -278,22 +279,28 @@ impl State {
     }
 
     fn put_topic(&mut self, config: proto::Topic) {
-        match self.topics.get_mut(&config.name) {
-            Some(topic) => topic.config = config,
+        let name = config.name.clone();
+        match self.topics.get_mut(&name) {
+            Some(topic) => {
+                topic.config = config;
+                self.spread_retention(&name);
+            }
             None => {
-                self.topics.insert(config.name.clone(), Topic::new(config));
+                self.topics.insert(name, Topic::new(config));
             }
         }
     }
 
     fn remove_topic(&mut self, name: &str) {
         let Some(topic) = self.topics.remove(name) else { return };
+        self.retained_bytes -= topic.retained_bytes();
         for snapshot in self.snapshots.values_mut().filter(|it| it.config.topic == name) {
             snapshot.config.topic = DELETED_TOPIC.to_owned();
         }
         for subscription in &topic.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(subscription) {
                 subscription.config.topic = DELETED_TOPIC.to_owned();
+                subscription.set_topic_retention(None);
             }
         }
     }

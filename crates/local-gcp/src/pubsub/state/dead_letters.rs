@@ -89,6 +89,7 @@ impl State {
         for subscription in topic.subscriptions.clone() {
             let _ = self.change(&subscription, |it| it.publish(&messages, forwarded.size()));
         }
+        self.retain_in_topic(&name, &messages);
         for snapshot in self.snapshots_of(&name) {
             self.add_to_snapshot(&snapshot, &messages);
         }

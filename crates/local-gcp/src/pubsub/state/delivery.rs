@@ -46,7 +46,8 @@ impl State {
             None => messages,
         };
         let snapshots = self.snapshots_of(name);
-        self.check_room(topic.subscriptions.len() + snapshots.len(), &messages)?;
+        let holders = topic.subscriptions.len() + snapshots.len();
+        self.check_room(holders + usize::from(topic.retention().is_some()), &messages)?;
         let count = messages.len() as u64;
         let first = self.reserve_message_ids(count);
         let messages: Vec<Arc<Message>> =
@@ -55,7 +56,8 @@ impl State {
         let Some(topic) = self.topics.get_mut(name) else { return Err(Error::not_found(name)) };
         topic.published_messages += count;
         topic.published_bytes += bytes;
-        if topic.subscriptions.is_empty() && snapshots.is_empty() {
+        let is_retained = topic.retention().is_some();
+        if topic.subscriptions.is_empty() && snapshots.is_empty() && !is_retained {
             return Ok(first);
         }
         for subscription in topic.subscriptions.clone() {
@@ -63,6 +65,9 @@ impl State {
         }
         for snapshot in snapshots {
             self.add_to_snapshot(&snapshot, &messages);
+        }
+        if is_retained {
+            self.retain_in_topic(name, &messages);
         }
         self.record(|_| Record::Published { topic: name.to_owned(), messages });
         Ok(first)

@@ -53,11 +53,15 @@ impl Subscription {
             done.failures.push((ack_id, failure));
         } else if ack_id.subscription != self.number {
             // Of a subscription that had this name before.
-        } else if self.open.get(&ack_id.message).is_some_and(|it| self.is_in_order(&it.message)) {
+        } else if self.ordering.is_some() && self.has_key(ack_id.message) {
             self.acknowledge_in_order(ack_id);
         } else if self.remove(ack_id.message) {
             done.messages.push(ack_id.message);
         }
+    }
+
+    fn has_key(&self, id: u64) -> bool {
+        self.open.get(&id).is_some_and(|open| open.message.is_ordered())
     }
 
     /// Whether an id names the newest delivery of a message, which has not ended.
@@ -74,7 +78,7 @@ impl Subscription {
     }
 
     pub(super) fn is_held(&self, open: &Open, ack_id: AckId) -> bool {
-        ack_id.subscription == self.number && ack_id.delivery == open.delivery && open.is_leased()
+        open.is_held_by(self.number, ack_id)
     }
 
     /// Removes an open message whatever its phase, as acknowledged; returns whether it was there.
@@ -118,14 +122,19 @@ impl Subscription {
         now: Timestamp,
     ) -> AckFailures {
         let mut failures = Vec::new();
+        let number = self.number;
         for (ack_id, extension) in ack_ids {
-            let is_held = |open: &Open| self.is_held(open, ack_id);
-            if !self.open.get(&ack_id.message).is_some_and(is_held) {
-                failures.push((ack_id, AckFailure::Invalid));
-            } else if extension.is_zero() {
+            let open = self.open.get_mut(&ack_id.message);
+            let Some(open) = open.filter(|open| open.is_held_by(number, ack_id)) else {
+                if self.exactly_once {
+                    failures.push((ack_id, AckFailure::Invalid));
+                }
+                continue;
+            };
+            if extension.is_zero() {
                 self.counters.nacked += 1;
                 self.fail(ack_id.message, now);
-            } else if let Some(open) = self.open.get_mut(&ack_id.message) {
+            } else {
                 let deadline = now + extension;
                 open.phase = Phase::Leased { deadline };
                 schedule(&mut self.expiries, open, deadline);
@@ -133,9 +142,6 @@ impl Subscription {
         }
         self.clean_expiries();
         self.wake();
-        if !self.exactly_once {
-            failures.clear();
-        }
         failures
     }
 

@@ -1,6 +1,6 @@
 //! The state itself and what every step shares: lookups, records, wake-ups, the next deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
@@ -10,8 +10,8 @@ use super::session::SessionId;
 use super::snapshots::Snapshot;
 use super::statistics::{SubscriptionStatistics, TopicStatistics};
 use super::subscription::{Outcome, Subscription};
+use super::topic::Topic;
 use crate::clock::Timestamp;
-use crate::proto::pubsub as proto;
 use crate::pubsub::error::{Error, Result};
 
 /// The first message id: long like Google's, so that nobody relies on short ones.
@@ -43,21 +43,6 @@ impl Default for Limits {
     /// 2 GiB: several million small messages, and well below a developer's machine.
     fn default() -> Self {
         Self { unacked_bytes_max: 2 << 30 }
-    }
-}
-
-/// A topic and who gets its messages.
-#[derive(Debug)]
-pub(super) struct Topic {
-    pub(super) config: proto::Topic,
-    pub(super) subscriptions: BTreeSet<String>,
-    pub(super) published_messages: u64,
-    pub(super) published_bytes: u64,
-}
-
-impl Topic {
-    pub(super) fn new(config: proto::Topic) -> Self {
-        Self { config, subscriptions: BTreeSet::new(), published_messages: 0, published_bytes: 0 }
     }
 }
 
@@ -164,7 +149,7 @@ impl State {
             }
             alarm = alarm.min(subscription.next_deadline());
         }
-        self.alarm = alarm.min(self.expire_snapshots(now));
+        self.alarm = alarm.min(self.expire_snapshots(now)).min(self.drop_old_in_topics(now));
         for (subscription, outcome) in outcomes {
             self.settle(&subscription, outcome);
         }
@@ -264,7 +249,7 @@ impl State {
         self.unacked_bytes
     }
 
-    /// Bytes of the messages that snapshots keep, and of acknowledged ones that subscriptions retain.
+    /// Bytes of the messages that snapshots keep, that topics retain, and of acknowledged ones that subscriptions retain.
     #[must_use]
     pub fn retained_bytes(&self) -> u64 {
         self.retained_bytes

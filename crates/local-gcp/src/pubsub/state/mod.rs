@@ -21,6 +21,7 @@ mod statistics;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 pub use admin::{Page, Traits};
 pub(in crate::pubsub) use delivery::check_pull;

@@ -132,7 +132,7 @@ pub enum Record {
     Backlog {
         /// The messages.
         messages: Vec<Arc<Message>>,
-        /// Positions in `messages`, by subscription or snapshot.
+        /// Positions in `messages`, by subscription, snapshot, or topic that retains them.
         unacked: BTreeMap<String, Vec<u32>>,
     },
 }
@@ -205,6 +205,7 @@ impl State {
         for snapshot in self.snapshots_of(topic) {
             self.add_to_snapshot(&snapshot, messages);
         }
+        self.retain_in_topic(topic, messages);
         let Some(topic) = self.topics.get(topic) else { return };
         for subscription in topic.subscriptions.clone() {
             let _ = self.change(&subscription, |it| {
@@ -218,7 +219,9 @@ impl State {
         for (holder, positions) in unacked {
             let positions = positions.iter();
             let held = positions.filter_map(|&position| messages.get(position as usize).cloned());
-            if self.snapshots.contains_key(holder) {
+            if self.topics.contains_key(holder) {
+                self.retain_in_topic(holder, &held.collect::<Vec<_>>());
+            } else if self.snapshots.contains_key(holder) {
                 self.add_to_snapshot(holder, &held.collect::<Vec<_>>());
             } else {
                 let _ = self.change(holder, |it| held.for_each(|message| it.restore(message)));
@@ -259,6 +262,9 @@ impl State {
             for message in subscription.unacked().chain(subscription.retained()) {
                 hold(&mut holders, message, name);
             }
+        }
+        for (name, topic) in &self.topics {
+            topic.retained().for_each(|message| hold(&mut holders, message, name));
         }
         for (name, snapshot) in &self.snapshots {
             snapshot.messages().for_each(|message| hold(&mut holders, message, name));

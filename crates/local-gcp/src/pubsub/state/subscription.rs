@@ -77,6 +77,11 @@ impl Open {
         }
     }
 
+    /// Whether an id names the newest delivery on subscription `number`, and it has not ended.
+    pub(super) fn is_held_by(&self, number: u64, ack_id: AckId) -> bool {
+        ack_id.subscription == number && ack_id.delivery == self.delivery && self.is_leased()
+    }
+
     pub(super) fn is_leased(&self) -> bool {
         matches!(self.phase, Phase::Leased { .. })
     }
@@ -182,7 +187,9 @@ impl Subscription {
         self.backoff = config.retry_policy.as_ref().map(Backoff::of);
         self.dead_letters = config.dead_letter_policy.as_ref().map(DeadLetters::of);
         self.exactly_once = config.enable_exactly_once_delivery;
-        self.retention = config.message_retention_duration.map_or(Duration::MAX, to_std);
+        let own = config.message_retention_duration.map_or(Duration::MAX, to_std);
+        // What a topic retains is available to its subscriptions as long.
+        self.retention = config.topic_message_retention_duration.map_or(own, to_std).max(own);
         if self.config.filter != config.filter {
             // It was read before, when the subscription was created.
             self.filter = Filter::parse(&config.filter).ok();
@@ -191,6 +198,13 @@ impl Subscription {
         if !self.config.retain_acked_messages {
             self.forget_retained();
         }
+    }
+
+    /// Takes the retention of the topic, which is told with the subscription.
+    pub(super) fn set_topic_retention(&mut self, retention: Option<prost_types::Duration>) {
+        let topic_message_retention_duration = retention;
+        let config = self.config.clone();
+        self.configure(proto::Subscription { topic_message_retention_duration, ..config });
     }
 
     pub(super) fn has_outcome(&self) -> bool {

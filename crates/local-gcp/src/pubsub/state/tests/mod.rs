@@ -10,6 +10,7 @@ mod ordering;
 mod replay;
 mod schemas;
 mod seek;
+mod topic;
 
 use std::time::Duration;
 
