@@ -86,6 +86,37 @@ const SUBSCRIBER: &[Row] = &[
     ("seek", "Seek", "SeekRequest", "SeekResponse", Unary),
 ];
 
+const SCHEMA_SERVICE: &[Row] = &[
+    ("create_schema", "CreateSchema", "CreateSchemaRequest", "Schema", Unary),
+    ("get_schema", "GetSchema", "GetSchemaRequest", "Schema", Unary),
+    ("list_schemas", "ListSchemas", "ListSchemasRequest", "ListSchemasResponse", Unary),
+    (
+        "list_schema_revisions",
+        "ListSchemaRevisions",
+        "ListSchemaRevisionsRequest",
+        "ListSchemaRevisionsResponse",
+        Unary,
+    ),
+    ("commit_schema", "CommitSchema", "CommitSchemaRequest", "Schema", Unary),
+    ("rollback_schema", "RollbackSchema", "RollbackSchemaRequest", "Schema", Unary),
+    (
+        "delete_schema_revision",
+        "DeleteSchemaRevision",
+        "DeleteSchemaRevisionRequest",
+        "Schema",
+        Unary,
+    ),
+    ("delete_schema", "DeleteSchema", "DeleteSchemaRequest", EMPTY, Unary),
+    ("validate_schema", "ValidateSchema", "ValidateSchemaRequest", "ValidateSchemaResponse", Unary),
+    (
+        "validate_message",
+        "ValidateMessage",
+        "ValidateMessageRequest",
+        "ValidateMessageResponse",
+        Unary,
+    ),
+];
+
 const BIGQUERY_WRITE: &[Row] = &[
     ("create_write_stream", "CreateWriteStream", "CreateWriteStreamRequest", "WriteStream", Unary),
     ("append_rows", "AppendRows", "AppendRowsRequest", "AppendRowsResponse", Bidirectional),
@@ -135,6 +166,7 @@ fn main() {
     let pubsub = "crate::proto::pubsub";
     Builder::new().build_client(false).compile(&[
         service("Publisher", "google.pubsub.v1", pubsub, PUBLISHER),
+        service("SchemaService", "google.pubsub.v1", pubsub, SCHEMA_SERVICE),
         service("Subscriber", "google.pubsub.v1", pubsub, SUBSCRIBER),
         service(
             "BigQueryWrite",

@@ -5,6 +5,7 @@ import threading
 
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeStatus
 
 from table import equal, raises, row
 
@@ -137,6 +138,165 @@ def _():
     equal(take_all(subscription), [b"before", b"after"])
     subscriber.delete_snapshot(snapshot=snapshot)
     raises(exceptions.NotFound, lambda: subscriber.get_snapshot(snapshot=snapshot))
+
+
+def collect(name, count, handle):
+    """Streams until `handle`, called with each message, has returned true `count` times."""
+    done, lock, left = threading.Event(), threading.Lock(), [count]
+
+    def take(message):
+        with lock:
+            if handle(message):
+                left[0] -= 1
+            if left[0] == 0:
+                done.set()
+
+    stream = subscriber.subscribe(name, take)
+    in_time = done.wait(60)
+    stream.cancel()
+    stream.result()
+    equal(in_time, True)
+
+
+def subscribe(identifier, **options):
+    """Creates a subscription of the topic of orders."""
+    name = subscriber.subscription_path("demo", identifier)
+    return subscriber.create_subscription(request={"name": name, "topic": topic, **options})
+
+
+@row("Pub/Sub: ordered publishing and streaming pull; a refused message comes again with all later ones")
+def _():
+    name = subscribe("ordered", enable_message_ordering=True).name
+    options = pubsub_v1.types.PublisherOptions(enable_message_ordering=True)
+    ordered = pubsub_v1.PublisherClient(publisher_options=options)
+    for number in range(60):
+        ordered.publish(topic, b"%d" % number, ordering_key="key %d" % (number % 3))
+    ordered.stop()
+    seen, refused, early = {}, [], []
+
+    def handle(message):
+        number, of_key = int(message.data), seen.setdefault(message.ordering_key, [])
+        if number == 30 and not refused:
+            refused.append(number)
+            message.nack()
+            return False
+        message.ack()
+        if number != (of_key[-1] + 3 if of_key else int(message.ordering_key[-1])):
+            early.append(number)
+            return False
+        of_key.append(number)
+        return True
+
+    collect(name, 60, handle)
+    equal(seen, {"key %d" % key: list(range(key, 60, 3)) for key in range(3)})
+    # The client had them already; their acknowledgements counted for nothing, as they all came again.
+    equal([number for number in early if number not in range(33, 60, 3)], [])
+    subscriber.delete_subscription(subscription=name)
+    equal(len(take_all(subscription)), 60)
+
+
+@row("Pub/Sub: dead letter after exactly five deliveries, with attributes of its origin")
+def _():
+    grave = publisher.create_topic(name=publisher.topic_path("demo", "grave")).name
+    mourner = subscriber.subscription_path("demo", "mourner")
+    subscriber.create_subscription(name=mourner, topic=grave)
+    policy = {"dead_letter_topic": grave, "max_delivery_attempts": 5}
+    raises(exceptions.NotFound, lambda: subscribe("doomed", dead_letter_policy={**policy, "dead_letter_topic": grave + "2"}))
+    raises(exceptions.InvalidArgument, lambda: subscribe("doomed", dead_letter_policy={**policy, "max_delivery_attempts": 4}))
+    doomed = subscribe("doomed", dead_letter_policy=policy).name
+    publisher.publish(topic, b"poison", taste="bitter").result()
+    attempts = []
+
+    def refuse(message):
+        attempts.append(message.delivery_attempt)
+        message.nack()
+        return True
+
+    collect(doomed, 5, refuse)
+    equal(attempts, [1, 2, 3, 4, 5])
+    dead = subscriber.pull(subscription=mourner, max_messages=10).received_messages
+    equal([(one.message.data, one.delivery_attempt) for one in dead], [(b"poison", 0)])
+    attributes = dict(dead[0].message.attributes)
+    published = datetime.datetime.fromisoformat(attributes.pop("CloudPubSubDeadLetterSourceTopicPublishTime"))
+    equal(published <= dead[0].message.publish_time, True)
+    source = {"DeliveryCount": "5", "Subscription": "doomed", "SubscriptionProject": "demo"}
+    equal(attributes, {"taste": "bitter", **{"CloudPubSubDeadLetterSource" + name: value for name, value in source.items()}})
+    equal(take_all(doomed), [])
+    subscriber.delete_subscription(subscription=doomed)
+    equal(take_all(subscription), [b"poison"])
+
+
+@row("Pub/Sub: filters select by attributes; a wrong one is refused with its position")
+def _():
+    chosen = 'hasPrefix(attributes.kind, "ord") AND NOT attributes:draft'
+    filtered = subscribe("filtered", filter=chosen)
+    equal(filtered.filter, chosen)
+    for kind, more in (("order", {}), ("order", {"draft": "1"}), ("note", {}), ("ordinary", {})):
+        publisher.publish(topic, kind.encode(), kind=kind, **more).result()
+    equal(take_all(filtered.name), [b"order", b"ordinary"])
+    raises(exceptions.InvalidArgument, lambda: subscribe("wrong", filter="attributes.kind = order"))
+    subscriber.delete_subscription(subscription=filtered.name)
+    equal(len(take_all(subscription)), 4)
+
+
+@row("Pub/Sub: exactly once, every acknowledgement is confirmed and an expired one refused")
+def _():
+    exact = subscribe("exact", enable_exactly_once_delivery=True).name
+    for number in range(20):
+        publisher.publish(topic, b"%d" % number).result()
+    pulled = subscriber.pull(subscription=exact, max_messages=1).received_messages[0]
+    subscriber.modify_ack_deadline(subscription=exact, ack_ids=[pulled.ack_id], ack_deadline_seconds=0)
+    late = raises(exceptions.InvalidArgument, lambda: subscriber.acknowledge(subscription=exact, ack_ids=[pulled.ack_id]))
+    equal(late.metadata[pulled.ack_id], "PERMANENT_FAILURE_INVALID_ACK_ID")
+    confirmations = []
+
+    def confirm(message):
+        confirmations.append(message.ack_with_response())
+        return True
+
+    collect(exact, 20, confirm)
+    equal({one.result(60) for one in confirmations}, {AcknowledgeStatus.SUCCESS})
+    equal(take_all(exact), [])
+    subscriber.delete_subscription(subscription=exact)
+    equal(len(take_all(subscription)), 20)
+
+
+@row("Pub/Sub: a retry policy is returned as given")
+def _():
+    minimum, maximum = datetime.timedelta(seconds=1), datetime.timedelta(seconds=30)
+    policy = {"minimum_backoff": minimum, "maximum_backoff": maximum}
+    retrying = subscribe("retrying", retry_policy=policy)
+    equal((retrying.retry_policy.minimum_backoff, retrying.retry_policy.maximum_backoff), (minimum, maximum))
+    subscriber.delete_subscription(subscription=retrying.name)
+
+
+@row("Pub/Sub: schemas are created, committed, listed; what does not conform is refused")
+def _():
+    schemas = pubsub_v1.SchemaServiceClient()
+    cents = '{"type": "record", "name": "Order", "fields": [{"name": "cents", "type": "int"}]}'
+    avro = {"type_": "AVRO", "definition": cents}
+    path = schemas.schema_path("demo", "order")
+    created = schemas.create_schema(parent="projects/demo", schema=avro, schema_id="order")
+    equal((created.name, created.definition), (path, cents))
+    wrong = {"schema": {**avro, "definition": "{"}, "parent": "projects/demo"}
+    raises(exceptions.InvalidArgument, lambda: schemas.validate_schema(request=wrong))
+    message = {"parent": "projects/demo", "name": path, "encoding": "JSON"}
+    schemas.validate_message(request={**message, "message": b'{"cents": 5}'})
+    raises(exceptions.InvalidArgument, lambda: schemas.validate_message(request={**message, "message": b"{}"}))
+    checked = publisher.topic_path("demo", "checked")
+    settings = {"schema": path, "encoding": "BINARY"}
+    publisher.create_topic(request={"name": checked, "schema_settings": settings})
+    reader = subscriber.create_subscription(name=subscriber.subscription_path("demo", "checked"), topic=checked).name
+    publisher.publish(checked, b"\x0a").result()
+    raises(exceptions.InvalidArgument, lambda: publisher.publish(checked, b'{"cents": 5}').result())
+    pulled = subscriber.pull(subscription=reader, max_messages=10).received_messages
+    expected = {"encoding": "BINARY", "name": path, "revisionid": created.revision_id}
+    equal([dict(one.message.attributes) for one in pulled], [{"googclient_schema" + k: v for k, v in expected.items()}])
+    committed = schemas.commit_schema(name=path, schema={"name": path, "type_": "AVRO", "definition": '"int"'})
+    revisions = [one.revision_id for one in schemas.list_schema_revisions(name=path)]
+    equal(revisions, [committed.revision_id, created.revision_id])
+    schemas.delete_schema(name=path)
+    raises(exceptions.NotFound, lambda: schemas.get_schema(name=path))
 
 
 @row("Pub/Sub: delete subscription and topic")

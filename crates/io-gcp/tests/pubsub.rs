@@ -262,6 +262,35 @@ async fn with_exactly_once_delivery_an_acknowledged_message_leaves_the_checkpoin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ordered_subscription_is_read_in_the_order_of_its_keys_and_emptied() {
+    let (local, connection) = set_up().await;
+    let name = "projects/demo/subscriptions/ordered";
+    let admin = PubSubAdmin::connect(&connection).await.unwrap();
+    let settings = SubscriptionSettings::new(name, TOPIC).ordered().exactly_once();
+    admin.ensure_subscription(&settings).await.unwrap();
+    let job = Job::new();
+    let sink = PubSub::topic(TOPIC).connection(connection.clone());
+    let mut writer = Sink::<PubSubMessage>::writer(&sink, &job.ctx).unwrap();
+    let keyed =
+        |(n, message): (usize, PubSubMessage)| message.with_ordering_key(["a", "b", "c"][n % 3]);
+    let messages = orders(0..300).into_iter().enumerate().map(keyed).collect();
+    assert!(job.write(&mut writer, messages).await.unwrap().is_empty());
+
+    let mut reader = job.start(&PubSub::subscription(name).connection(connection));
+    let read = job.read(&mut reader, 300).await;
+    assert_eq!(counts(&read), once(0..300));
+    for key in ["a", "b", "c"] {
+        let of_key = read.iter().filter(|message| message.ordering_key == key);
+        let numbers: Vec<u32> =
+            of_key.map(|it| std::str::from_utf8(&it.data).unwrap().parse().unwrap()).collect();
+        assert!(numbers.len() == 100 && numbers.is_sorted(), "{key}: {numbers:?}");
+    }
+    reader.checkpoint().finalizer.unwrap().call();
+    let unacked = || local.pubsub().subscription_statistics()[name].unacked;
+    until("every acknowledgement", || unacked() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_restarted_in_the_same_process_reads_what_was_not_durable_again() {
     let (local, connection) = set_up().await;
     publish(&connection, 0..200).await;

@@ -26,7 +26,9 @@ pub mod rpc {
     pub use googleapis_tonic_google_rpc::google::rpc::*;
 }
 
-pub use generated::{bigquery_read, bigquery_write, cloud_scheduler, publisher, subscriber};
+pub use generated::{
+    bigquery_read, bigquery_write, cloud_scheduler, publisher, schema_service, subscriber,
+};
 
 /// Written by `build.rs`: one module per service, holding its trait and its tonic server.
 #[allow(
@@ -43,6 +45,10 @@ mod generated {
     pub mod publisher {
         include!(concat!(env!("OUT_DIR"), "/google.pubsub.v1.Publisher.rs"));
         pub use self::publisher_server::*;
+    }
+    pub mod schema_service {
+        include!(concat!(env!("OUT_DIR"), "/google.pubsub.v1.SchemaService.rs"));
+        pub use self::schema_service_server::*;
     }
     pub mod subscriber {
         include!(concat!(env!("OUT_DIR"), "/google.pubsub.v1.Subscriber.rs"));

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::error::{Error, Result};
+use super::filter::Filter;
 use super::names;
 use crate::clock::Timestamp;
 use crate::proto::pubsub as proto;
@@ -24,6 +25,9 @@ const EXPIRATION_SECONDS_DEFAULT: i64 = 2_678_400;
 const BACKOFF_SECONDS_MAX: i64 = 600;
 const BACKOFF_MINIMUM_DEFAULT: Duration = Duration::from_secs(10);
 const BACKOFF_MAXIMUM_DEFAULT: Duration = Duration::from_secs(600);
+/// Deliveries before a message goes to the dead letter topic.
+const DELIVERY_ATTEMPTS: std::ops::RangeInclusive<i32> = 5..=100;
+const DELIVERY_ATTEMPTS_DEFAULT: i32 = 5;
 const LABELS_MAX: usize = 64;
 
 /// Completes and checks a topic about to be created.
@@ -59,9 +63,20 @@ pub(super) fn check_new_subscription(subscription: &mut proto::Subscription) -> 
         .get_or_insert(proto::ExpirationPolicy { ttl: Some(seconds(EXPIRATION_SECONDS_DEFAULT)) });
     subscription.state = proto::subscription::State::Active as i32;
     subscription.detached = false;
-    check_subscription(subscription)?;
-    warn_about_unserved(subscription);
-    Ok(())
+    complete_dead_letter_policy(subscription);
+    if !subscription.filter.is_empty() {
+        Filter::parse(&subscription.filter)?;
+    }
+    check_subscription(subscription)
+}
+
+/// Zero attempts stand for the default.
+fn complete_dead_letter_policy(subscription: &mut proto::Subscription) {
+    if let Some(policy) = &mut subscription.dead_letter_policy
+        && policy.max_delivery_attempts == 0
+    {
+        policy.max_delivery_attempts = DELIVERY_ATTEMPTS_DEFAULT;
+    }
 }
 
 fn check_subscription(subscription: &proto::Subscription) -> Result<()> {
@@ -85,8 +100,7 @@ fn check_subscription(subscription: &proto::Subscription) -> Result<()> {
     }
     if let Some(policy) = &subscription.dead_letter_policy {
         names::check_topic(&policy.dead_letter_topic)?;
-        // 0 stands for the default of 5.
-        if policy.max_delivery_attempts != 0 && !(5..=100).contains(&policy.max_delivery_attempts) {
+        if !DELIVERY_ATTEMPTS.contains(&policy.max_delivery_attempts) {
             let attempts = policy.max_delivery_attempts.into();
             return Err(out_of_range("max_delivery_attempts", attempts, 5, 100));
         }
@@ -114,19 +128,6 @@ fn export_target(subscription: &proto::Subscription) -> Option<&'static str> {
 /// Whether a push configuration asks for pushing; an empty one means pull.
 pub(super) fn is_push(config: &proto::PushConfig) -> bool {
     !config.push_endpoint.is_empty()
-}
-
-/// These fields are kept and returned; a user must know that they have no effect yet.
-fn warn_about_unserved(subscription: &proto::Subscription) {
-    let unserved = [
-        ("enable_message_ordering", subscription.enable_message_ordering),
-        ("filter", !subscription.filter.is_empty()),
-        ("dead_letter_policy", subscription.dead_letter_policy.is_some()),
-        ("enable_exactly_once_delivery", subscription.enable_exactly_once_delivery),
-    ];
-    for (field, _) in unserved.iter().filter(|(_, used)| *used) {
-        tracing::warn!(subscription = subscription.name, field, "kept, but without effect here");
-    }
 }
 
 pub(super) fn check_labels(count: usize) -> Result<()> {
@@ -233,8 +234,8 @@ pub(super) fn update_subscription(
     for path in require(mask)? {
         update_subscription_field(&mut subscription, &update, path)?;
     }
+    complete_dead_letter_policy(&mut subscription);
     check_subscription(&subscription)?;
-    warn_about_unserved(&subscription);
     Ok(subscription)
 }
 

@@ -1,10 +1,35 @@
 //! What Pub/Sub answers when it refuses.
 
+use prost::Message as _;
+
+use super::message::AckId;
 use crate::journal;
+use crate::proto::rpc::ErrorInfo;
 use crate::status::Code;
 
 /// Results of this module.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an acknowledgement id had no effect on a subscription that delivers exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AckFailure {
+    /// It does not name the newest delivery of a message, or that delivery ended.
+    Invalid,
+    /// An older message of the same ordering key is not acknowledged; the client tries again.
+    Unordered,
+}
+
+impl AckFailure {
+    /// The reason as client libraries look for it.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Invalid => "PERMANENT_FAILURE_INVALID_ACK_ID",
+            Self::Unordered => "TRANSIENT_FAILURE_UNORDERED_ACK_ID",
+        }
+    }
+}
 
 /// A refused request. The texts follow Google's, because users and client libraries know them.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +66,14 @@ pub enum Error {
     InvalidAckId {
         /// What was given.
         ack_id: String,
+    },
+    /// Some acknowledgement ids had no effect, where that matters; the others of the request had.
+    #[error(
+        "Some acknowledgement ids in the request were invalid. This could be because the acknowledgement ids have expired or the acknowledgement ids were malformed."
+    )]
+    AckIds {
+        /// Which, and why.
+        failures: Vec<(AckId, AckFailure)>,
     },
     /// The state of a resource forbids the request.
     #[error("{reason}")]
@@ -79,9 +112,10 @@ impl Error {
         match self {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
-            Self::InvalidName { .. } | Self::InvalidArgument { .. } | Self::InvalidAckId { .. } => {
-                Code::InvalidArgument
-            }
+            Self::InvalidName { .. }
+            | Self::InvalidArgument { .. }
+            | Self::InvalidAckId { .. }
+            | Self::AckIds { .. } => Code::InvalidArgument,
             Self::FailedPrecondition { .. } => Code::FailedPrecondition,
             Self::Full { .. } => Code::ResourceExhausted,
             Self::Unimplemented { .. } => Code::Unimplemented,
@@ -109,8 +143,33 @@ fn last_part(name: &str) -> &str {
 
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
-        Self::new(error.code().grpc(), message(&error))
+        let (code, text) = (error.code().grpc(), message(&error));
+        match error_info(&error) {
+            Some(info) => Self::with_details(code, text.clone(), details(code, text, &info)),
+            None => Self::new(code, text),
+        }
     }
+}
+
+/// What client libraries read from a refusal, besides its text: the fate of each acknowledgement id.
+pub(crate) fn error_info(error: &Error) -> Option<ErrorInfo> {
+    let Error::AckIds { failures } = error else { return None };
+    let reasons = failures.iter().map(|(id, it)| (id.to_string(), it.reason().to_owned()));
+    Some(ErrorInfo {
+        reason: "EXACTLY_ONCE_ACKID_FAILURE".to_owned(),
+        domain: "pubsub.googleapis.com".to_owned(),
+        metadata: reasons.collect(),
+    })
+}
+
+/// The type of an [`ErrorInfo`] inside other messages.
+pub(crate) const ERROR_INFO_TYPE: &str = "type.googleapis.com/google.rpc.ErrorInfo";
+
+fn details(code: tonic::Code, message: String, info: &ErrorInfo) -> bytes::Bytes {
+    let info =
+        prost_types::Any { type_url: ERROR_INFO_TYPE.to_owned(), value: info.encode_to_vec() };
+    let status = crate::proto::rpc::Status { code: code as i32, message, details: vec![info] };
+    status.encode_to_vec().into()
 }
 
 /// The text of an error with its causes, for the wire.

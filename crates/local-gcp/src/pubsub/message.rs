@@ -67,6 +67,12 @@ impl Message {
         (self.data.len() + attributes + self.ordering_key.len()) as u64 + MESSAGE_OVERHEAD_BYTES
     }
 
+    /// Whether it has a key within which order matters.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        !self.ordering_key.is_empty()
+    }
+
     /// The message as it goes over the wire.
     #[must_use]
     pub fn to_proto(&self) -> proto::PubsubMessage {

@@ -3,19 +3,21 @@
 
 mod config;
 mod error;
+mod filter;
 mod message;
 mod names;
 pub(crate) mod rest;
+mod schema;
 mod service;
 mod state;
 
-pub use error::{Error, Result};
+pub use error::{AckFailure, Error, Result};
 pub use message::{AckId, Delivery, Message, NewMessage};
 pub use names::DELETED_TOPIC;
 pub(crate) use names::check_topic;
 pub use service::{PubSub, Puller};
-pub(crate) use service::{PublisherService, SubscriberService};
+pub(crate) use service::{PublisherService, SchemasService, SubscriberService};
 pub use state::{
     BatchLimit, Counters, Limits, Page, Record, SessionId, SessionOptions, State,
-    SubscriptionStatistics, TopicStatistics,
+    SubscriptionStatistics, TopicStatistics, Traits,
 };

@@ -26,6 +26,11 @@ pub(crate) fn check_snapshot(name: &str) -> Result<()> {
     check(name, "snapshots")
 }
 
+/// Checks `projects/P/schemas/S`.
+pub(crate) fn check_schema(name: &str) -> Result<()> {
+    check(name, "schemas")
+}
+
 /// Checks `projects/P`.
 pub(crate) fn check_project(name: &str) -> Result<()> {
     match name.strip_prefix("projects/") {

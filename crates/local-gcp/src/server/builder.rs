@@ -23,8 +23,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::journal::DataDirectory;
 use crate::proto::cloud_scheduler::CloudSchedulerServer;
 use crate::proto::publisher::PublisherServer;
+use crate::proto::schema_service::SchemaServiceServer;
 use crate::proto::subscriber::SubscriberServer;
-use crate::pubsub::{self, PubSub, PublisherService, SubscriberService};
+use crate::pubsub::{self, PubSub, PublisherService, SchemasService, SubscriberService};
 use crate::scheduler::{self, CloudScheduler, LocalScheduler};
 
 /// Google's limit for HTTP requests, after decompression.
@@ -181,10 +182,13 @@ impl Builder {
         let subscriber = SubscriberServer::new(SubscriberService::new(pubsub.clone()))
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.grpc_message_bytes_max);
+        let schemas = SchemaServiceServer::new(SchemasService::new(pubsub.clone()))
+            .accept_compressed(CompressionEncoding::Gzip);
         let (bigquery_rest, bigquery_write, bigquery_read) = bigquery::service(bigquery);
         let cloud_scheduler = CloudScheduler::new(scheduler.clone(), pubsub.clone());
         let grpc = Routes::new(publisher)
             .add_service(subscriber)
+            .add_service(schemas)
             .add_service(bigquery_write)
             .add_service(bigquery_read)
             .add_service(

@@ -6,6 +6,8 @@
 )]
 
 mod crash;
+mod delivery;
 mod official;
+mod schemas;
 mod support;
 mod wire;

@@ -231,3 +231,41 @@ async fn what_is_not_served_says_so() {
     let status = client.seek(proto::SeekRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn a_stream_confirms_acknowledgements_where_delivery_is_exactly_once() {
+    let local = LocalGcp::start().await.unwrap();
+    start_with_topic(&local);
+    let config = proto::Subscription {
+        name: SUBSCRIPTION.to_owned(),
+        enable_exactly_once_delivery: true,
+        ..Default::default()
+    };
+    let mask = ["enable_exactly_once_delivery".to_owned()];
+    let pubsub = local.pubsub();
+    pubsub.change(|state, _| state.update_subscription(config, &mask)).unwrap();
+    publish_in_process(&local, &["a", "b"]);
+    let mut wire = Wire::open(&local, Wire::first()).await.unwrap();
+    let held = wire.receive().await.unwrap();
+    let (a, b) = (held[0].ack_id.clone(), held[1].ack_id.clone());
+    wire.send(proto::StreamingPullRequest {
+        ack_ids: vec![a.clone()],
+        modify_deadline_ack_ids: vec![a.clone(), b.clone()],
+        modify_deadline_seconds: vec![10, 10],
+        ..Default::default()
+    })
+    .await;
+    let confirmed = loop {
+        let response = tokio::time::timeout(PATIENCE, wire.responses.message()).await;
+        let response = response.expect("a response").unwrap().unwrap();
+        assert!(response.subscription_properties.unwrap().exactly_once_delivery_enabled);
+        if response.acknowledge_confirmation.is_some() {
+            break response;
+        }
+    };
+    let acknowledged = confirmed.acknowledge_confirmation.unwrap();
+    assert_eq!((acknowledged.ack_ids, acknowledged.invalid_ack_ids), (vec![a.clone()], vec![]));
+    let modified = confirmed.modify_ack_deadline_confirmation.unwrap();
+    assert_eq!((modified.ack_ids, modified.invalid_ack_ids), (vec![b], vec![a]));
+    assert_eq!(local.pubsub().unacked(), 1);
+}

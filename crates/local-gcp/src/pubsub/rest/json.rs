@@ -84,7 +84,9 @@ impl Topic {
             kms_key_name: self.kms_key_name,
             schema_settings: self.schema_settings.map(|it| proto::SchemaSettings {
                 schema: it.schema,
-                encoding: it.encoding.map_or(0, |it| encoding(&it)),
+                encoding: it.encoding.map_or(0, |it| {
+                    it.number(|name| proto::Encoding::from_str_name(name).map(|it| it as i32))
+                }),
                 first_revision_id: it.first_revision_id,
                 last_revision_id: it.last_revision_id,
             }),
@@ -132,13 +134,6 @@ impl Topic {
     pub(super) fn with_name(mut self, name: String) -> Self {
         self.name = name;
         self
-    }
-}
-
-fn encoding(value: &Enumeration) -> i32 {
-    match value {
-        Enumeration::Number(number) => *number,
-        Enumeration::Name(name) => proto::Encoding::from_str_name(name).map_or(0, |it| it as i32),
     }
 }
 

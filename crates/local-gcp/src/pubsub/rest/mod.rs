@@ -2,6 +2,7 @@
 
 mod json;
 mod routes;
+mod schemas;
 mod snapshots;
 pub(crate) mod values;
 

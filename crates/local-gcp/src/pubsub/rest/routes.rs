@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::json::{Message, PushConfig, ReceivedMessage, Subscription, Topic};
-use super::snapshots;
 use super::values::{Time, field_mask};
+use super::{schemas, snapshots};
 use crate::proto::pubsub as proto;
 use crate::proto::pubsub::seek_request::Target;
-use crate::pubsub::error::{Error, message};
+use crate::proto::rpc::ErrorInfo;
+use crate::pubsub::error::{ERROR_INFO_TYPE, Error, error_info, message};
 use crate::pubsub::service::{modify_ack_deadline, parse_ack_ids, publish, pull, seek};
 use crate::pubsub::{PubSub, Result};
 use crate::status::json_error;
@@ -38,6 +39,7 @@ pub(crate) fn router(pubsub: PubSub) -> Router {
             "/v1/projects/{project}/subscriptions/{subscription}",
             subscription.post(post_subscription),
         )
+        .merge(schemas::routes())
         .merge(snapshots::routes())
         .with_state(pubsub)
 }
@@ -45,7 +47,13 @@ pub(crate) fn router(pubsub: PubSub) -> Router {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let code = self.code();
-        let body = json_error(code.http(), code.name(), &message(&self));
+        let mut body = json_error(code.http(), code.name(), &message(&self));
+        if let Some(info) = error_info(&self) {
+            let ErrorInfo { reason, domain, metadata } = info;
+            body["error"]["details"] = json!([
+                { "@type": ERROR_INFO_TYPE, "reason": reason, "domain": domain, "metadata": metadata }
+            ]);
+        }
         (code.http(), Json(body)).into_response()
     }
 }
@@ -83,7 +91,7 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    fn enums_as_numbers(&self) -> bool {
+    pub(super) fn enums_as_numbers(&self) -> bool {
         self.alt.contains("enum-encoding=int")
     }
 }

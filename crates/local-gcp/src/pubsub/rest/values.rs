@@ -73,6 +73,14 @@ pub(crate) enum Enumeration {
 }
 
 impl Enumeration {
+    /// The number, for a name through `by_name`; unknown names are 0, which stands for unspecified.
+    pub(super) fn number(&self, by_name: impl FnOnce(&str) -> Option<i32>) -> i32 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Name(name) => by_name(name).unwrap_or(0),
+        }
+    }
+
     /// In the spelling that the request asked for.
     pub(crate) fn new(number: i32, name: &str, as_number: bool) -> Self {
         if as_number { Self::Number(number) } else { Self::Name(name.to_owned()) }

@@ -7,13 +7,14 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::confirmations::{acknowledge_confirmation, failures, modify_confirmation};
 use super::handle::PubSub;
 use super::puller::Puller;
 use super::subscriber::{parse_ack_ids, to_received};
 use crate::proto::pubsub as proto;
 use crate::proto::pubsub::streaming_pull_response::SubscriptionProperties;
 use crate::pubsub::error::{Error, Result};
-use crate::pubsub::state::{BatchLimit, SessionOptions};
+use crate::pubsub::state::{BatchLimit, SessionOptions, Traits};
 
 /// Responses that wait for the connection: enough to keep it busy while the next batch is made. What is in
 /// them is leased, so more would only age.
@@ -33,22 +34,16 @@ pub(super) async fn open(
 ) -> std::result::Result<Opened, Status> {
     let first = requests.message().await?;
     let first = first.ok_or_else(|| Status::invalid_argument("The stream has no request."))?;
-    let config = pubsub.change(|state, _| state.get_subscription(&first.subscription))?;
     let puller = pubsub.puller(&first.subscription, options(&first)?)?;
     let (answers, opened) = mpsc::channel(RESPONSES_QUEUED_MAX);
     let stream = Stream {
         puller,
         subscription: first.subscription.clone(),
-        properties: SubscriptionProperties {
-            exactly_once_delivery_enabled: config.enable_exactly_once_delivery,
-            message_ordering_enabled: config.enable_message_ordering,
-        },
-        with_attempt: config.dead_letter_policy.is_some(),
         expects_heartbeats: first.protocol_version >= 1,
         pubsub,
     };
-    stream.acknowledge(&first)?;
-    tokio::spawn(stream.run(requests, answers));
+    let confirmations = stream.acknowledge(&first)?;
+    tokio::spawn(stream.run(confirmations, requests, answers));
     Ok(ReceiverStream::new(opened))
 }
 
@@ -71,14 +66,21 @@ fn deadline(seconds: i32) -> Result<Duration> {
 struct Stream {
     puller: Puller,
     subscription: String,
-    properties: SubscriptionProperties,
-    with_attempt: bool,
     expects_heartbeats: bool,
     pubsub: PubSub,
 }
 
 impl Stream {
-    async fn run(self, requests: Streaming<proto::StreamingPullRequest>, answers: Answers) {
+    async fn run(
+        self,
+        confirmations: Option<proto::StreamingPullResponse>,
+        requests: Streaming<proto::StreamingPullRequest>,
+        answers: Answers,
+    ) {
+        if let Some(response) = confirmations {
+            // The queue of a new stream has room.
+            let _ = answers.send(Ok(response)).await;
+        }
         if let Err(status) = self.serve(requests, &answers).await {
             // Nobody to tell when the client is gone.
             let _ = answers.send(Err(status)).await;
@@ -100,7 +102,10 @@ impl Stream {
                 () = self.pubsub.shutdown_token().cancelled() => return Err(Error::ShuttingDown.into()),
                 () = answers.closed() => return Ok(()),
                 request = requests.message() => match request? {
-                    Some(request) => self.follow_up(&request)?,
+                    Some(request) => if let Some(confirmations) = self.follow_up(&request)? {
+                        // A client that does not read is not listened to either.
+                        let _ = answers.send(Ok(confirmations)).await;
+                    },
                     None => return Ok(()),
                 },
                 Ok(permit) = answers.reserve(), if may_deliver => match self.next_batch()? {
@@ -110,7 +115,7 @@ impl Stream {
                 () = self.puller.woken(), if !may_deliver => may_deliver = true,
                 // A full queue means that the client hears enough.
                 _ = heartbeat.tick(), if self.expects_heartbeats => {
-                    let _ = answers.try_send(Ok(self.response(Vec::new())));
+                    let _ = answers.try_send(Ok(self.response()?));
                 }
             }
         }
@@ -121,23 +126,27 @@ impl Stream {
         if deliveries.is_empty() {
             return Ok(None);
         }
-        let received = deliveries.iter().map(|it| to_received(it, self.with_attempt)).collect();
-        Ok(Some(self.response(received)))
+        let traits = self.traits()?;
+        let received = deliveries.iter().map(|it| to_received(it, traits.counts_attempts));
+        let received_messages = received.collect();
+        Ok(Some(proto::StreamingPullResponse { received_messages, ..response(traits) }))
     }
 
-    fn response(
-        &self,
-        received_messages: Vec<proto::ReceivedMessage>,
-    ) -> proto::StreamingPullResponse {
-        proto::StreamingPullResponse {
-            received_messages,
-            subscription_properties: Some(self.properties),
-            ..Default::default()
-        }
+    /// A response without messages, which tells the properties of the subscription.
+    fn response(&self) -> Result<proto::StreamingPullResponse> {
+        self.traits().map(response)
+    }
+
+    /// As they are now: they may change while the stream is open.
+    fn traits(&self) -> Result<Traits> {
+        self.pubsub.change(|state, _| state.traits(&self.subscription))
     }
 
     /// A request after the first: acknowledgements, deadlines, or nothing (the client's heartbeat).
-    fn follow_up(&self, request: &proto::StreamingPullRequest) -> Result<()> {
+    fn follow_up(
+        &self,
+        request: &proto::StreamingPullRequest,
+    ) -> Result<Option<proto::StreamingPullResponse>> {
         let repeats_the_first = !request.subscription.is_empty()
             || request.max_outstanding_messages != 0
             || request.max_outstanding_bytes != 0
@@ -153,24 +162,49 @@ impl Stream {
         self.acknowledge(request)
     }
 
-    fn acknowledge(&self, request: &proto::StreamingPullRequest) -> Result<()> {
-        if !request.ack_ids.is_empty() {
-            let ack_ids = parse_ack_ids(&request.ack_ids)?;
-            self.pubsub.acknowledge(&self.subscription, &ack_ids)?;
-        }
+    /// Takes acknowledgements and deadlines; where delivery is exactly once, the answer tells which had an effect.
+    fn acknowledge(
+        &self,
+        request: &proto::StreamingPullRequest,
+    ) -> Result<Option<proto::StreamingPullResponse>> {
         let (ids, seconds) = (&request.modify_deadline_ack_ids, &request.modify_deadline_seconds);
         if ids.len() != seconds.len() {
             return Err(Error::invalid(
                 "modify_deadline_ack_ids and modify_deadline_seconds must have the same length.",
             ));
         }
-        if ids.is_empty() {
-            return Ok(());
+        let (ack_ids, modified) = (parse_ack_ids(&request.ack_ids)?, parse_ack_ids(ids)?);
+        if ack_ids.is_empty() && modified.is_empty() {
+            return Ok(None);
         }
-        let changes: Vec<_> =
-            parse_ack_ids(ids)?.into_iter().zip(seconds.iter().copied()).collect();
-        self.pubsub
-            .change(|state, now| state.modify_ack_deadline(&self.subscription, &changes, now))
+        let changes: Vec<_> = modified.into_iter().zip(seconds.iter().copied()).collect();
+        let (acknowledged, modified, traits) = self.pubsub.change(|state, now| {
+            let name = &self.subscription;
+            let acknowledged = failures(match ack_ids.as_slice() {
+                [] => Ok(()),
+                ack_ids => state.acknowledge(name, ack_ids),
+            })?;
+            let modified = failures(match changes.as_slice() {
+                [] => Ok(()),
+                changes => state.modify_ack_deadline(name, changes, now),
+            })?;
+            Ok((acknowledged, modified, state.traits(name)?))
+        })?;
+        Ok(traits.exactly_once.then(|| proto::StreamingPullResponse {
+            acknowledge_confirmation: acknowledge_confirmation(&request.ack_ids, &acknowledged),
+            modify_ack_deadline_confirmation: modify_confirmation(ids, &modified),
+            ..response(traits)
+        }))
+    }
+}
+
+fn response(traits: Traits) -> proto::StreamingPullResponse {
+    proto::StreamingPullResponse {
+        subscription_properties: Some(SubscriptionProperties {
+            exactly_once_delivery_enabled: traits.exactly_once,
+            message_ordering_enabled: traits.ordered,
+        }),
+        ..Default::default()
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::machine::{State, Topic};
+use super::machine::State;
 use super::record::Record;
 use super::subscription::Subscription;
+use super::topic::Topic;
 use crate::clock::Timestamp;
 use crate::proto::pubsub as proto;
 use crate::pubsub::config;
@@ -25,6 +26,18 @@ pub struct Page<T> {
     pub next_page_token: String,
 }
 
+/// What pulls must know of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traits {
+    /// Acknowledgement ids are strict.
+    pub exactly_once: bool,
+    /// Messages of a key come in order.
+    pub ordered: bool,
+    /// Delivery attempts are told.
+    pub counts_attempts: bool,
+}
+
 /// Topics.
 impl State {
     /// Creates a topic and returns it with its defaults.
@@ -36,6 +49,7 @@ impl State {
         if self.topics.contains_key(&topic.name) {
             return Err(Error::already_exists(&topic.name));
         }
+        self.check_schema_settings(&topic)?;
         self.apply(Record::topic(&topic));
         Ok(topic)
     }
@@ -57,6 +71,7 @@ impl State {
         names::check_topic(&update.name)?;
         let current = &self.topic(&update.name)?.config;
         let topic = config::update_topic(current, update, mask)?;
+        self.check_schema_settings(&topic)?;
         self.apply(Record::topic(&topic));
         Ok(topic)
     }
@@ -117,6 +132,7 @@ impl State {
         if self.subscriptions.contains_key(&subscription.name) {
             return Err(Error::already_exists(&subscription.name));
         }
+        self.check_dead_letter_topic(&subscription)?;
         let number = self.next_subscription;
         self.apply(Record::subscription(number, &subscription));
         Ok(subscription)
@@ -129,6 +145,19 @@ impl State {
     pub fn get_subscription(&self, name: &str) -> Result<proto::Subscription> {
         names::check_subscription(name)?;
         Ok(self.subscription(name)?.config.clone())
+    }
+
+    /// How the subscription called `name` delivers.
+    ///
+    /// # Errors
+    /// When there is no such subscription.
+    pub fn traits(&self, name: &str) -> Result<Traits> {
+        let config = &self.subscription(name)?.config;
+        Ok(Traits {
+            exactly_once: config.enable_exactly_once_delivery,
+            ordered: config.enable_message_ordering,
+            counts_attempts: config.dead_letter_policy.is_some(),
+        })
     }
 
     /// Changes the fields named in `mask`.
@@ -144,8 +173,16 @@ impl State {
         let current = self.subscription(&update.name)?;
         let number = current.number;
         let subscription = config::update_subscription(&current.config, update, mask)?;
+        if subscription.dead_letter_policy != current.config.dead_letter_policy {
+            self.check_dead_letter_topic(&subscription)?;
+        }
         self.apply(Record::subscription(number, &subscription));
         Ok(subscription)
+    }
+
+    fn check_dead_letter_topic(&self, subscription: &proto::Subscription) -> Result<()> {
+        let policy = subscription.dead_letter_policy.as_ref();
+        policy.map_or(Ok(()), |policy| self.topic(&policy.dead_letter_topic).map(|_| ()))
     }
 
     /// Replaces the push configuration; only an empty one (pull) is possible here.
@@ -227,6 +264,13 @@ impl State {
                 self.take_snapshot(proto::Snapshot::decode(snapshot.clone())?, subscription);
             }
             Record::SnapshotDeleted { name } => self.remove_snapshot(name),
+            Record::Schema { number, schema } => {
+                self.put_schema(*number, proto::Schema::decode(schema.clone())?);
+            }
+            Record::SchemaRevisionDeleted { name, revision_id } => {
+                self.remove_schema_revision(name, revision_id);
+            }
+            Record::SchemaDeleted { name } => self.remove_schema(name),
             Record::TopicDeleted { name } => self.remove_topic(name),
             Record::SubscriptionDeleted { name } => self.remove_subscription(name),
             _ => {}
@@ -235,22 +279,28 @@ impl State {
     }
 
     fn put_topic(&mut self, config: proto::Topic) {
-        match self.topics.get_mut(&config.name) {
-            Some(topic) => topic.config = config,
+        let name = config.name.clone();
+        match self.topics.get_mut(&name) {
+            Some(topic) => {
+                topic.config = config;
+                self.spread_retention(&name);
+            }
             None => {
-                self.topics.insert(config.name.clone(), Topic::new(config));
+                self.topics.insert(name, Topic::new(config));
             }
         }
     }
 
     fn remove_topic(&mut self, name: &str) {
         let Some(topic) = self.topics.remove(name) else { return };
+        self.retained_bytes -= topic.retained_bytes();
         for snapshot in self.snapshots.values_mut().filter(|it| it.config.topic == name) {
             snapshot.config.topic = DELETED_TOPIC.to_owned();
         }
         for subscription in &topic.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(subscription) {
                 subscription.config.topic = DELETED_TOPIC.to_owned();
+                subscription.set_topic_retention(None);
             }
         }
     }

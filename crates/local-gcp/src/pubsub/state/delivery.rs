@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::leases::{AckFailures, Acknowledged};
 use super::machine::State;
 use super::record::Record;
 use super::session::{SessionId, SessionOptions};
@@ -40,8 +41,13 @@ impl State {
         names::check_topic(name)?;
         let topic = self.topics.get(name).ok_or_else(|| Error::not_found(name))?;
         check_messages(&messages)?;
+        let messages = match &topic.config.schema_settings {
+            Some(settings) => self.conform(settings, messages)?,
+            None => messages,
+        };
         let snapshots = self.snapshots_of(name);
-        self.check_room(topic.subscriptions.len() + snapshots.len(), &messages)?;
+        let holders = topic.subscriptions.len() + snapshots.len();
+        self.check_room(holders + usize::from(topic.retention().is_some()), &messages)?;
         let count = messages.len() as u64;
         let first = self.reserve_message_ids(count);
         let messages: Vec<Arc<Message>> =
@@ -50,7 +56,8 @@ impl State {
         let Some(topic) = self.topics.get_mut(name) else { return Err(Error::not_found(name)) };
         topic.published_messages += count;
         topic.published_bytes += bytes;
-        if topic.subscriptions.is_empty() && snapshots.is_empty() {
+        let is_retained = topic.retention().is_some();
+        if topic.subscriptions.is_empty() && snapshots.is_empty() && !is_retained {
             return Ok(first);
         }
         for subscription in topic.subscriptions.clone() {
@@ -58,6 +65,9 @@ impl State {
         }
         for snapshot in snapshots {
             self.add_to_snapshot(&snapshot, &messages);
+        }
+        if is_retained {
+            self.retain_in_topic(name, &messages);
         }
         self.record(|_| Record::Published { topic: name.to_owned(), messages });
         Ok(first)
@@ -142,21 +152,24 @@ impl State {
     /// Acknowledges deliveries; ids that mean nothing any more are ignored.
     ///
     /// # Errors
-    /// When there is no such subscription.
+    /// When there is no such subscription; where delivery is exactly once, when some ids mean nothing any more (the
+    /// others count).
     pub fn acknowledge(&mut self, name: &str, ack_ids: &[AckId]) -> Result<()> {
         names::check_subscription(name)?;
-        let messages = self.change(name, |subscription| subscription.acknowledge(ack_ids))?;
+        let Acknowledged { messages, failures } =
+            self.change(name, |subscription| subscription.acknowledge(ack_ids))?;
         if !messages.is_empty() {
             self.record(|_| Record::Acknowledged { subscription: name.to_owned(), messages });
         }
-        Ok(())
+        all_or(failures)
     }
 
     /// Sets the deadlines of deliveries to so many seconds from now each; 0 makes the message available
     /// for redelivery. Ids that mean nothing any more are ignored.
     ///
     /// # Errors
-    /// When there is no such subscription, or a number of seconds is outside 0 to 600.
+    /// When there is no such subscription, or a number of seconds is outside 0 to 600; where delivery is exactly
+    /// once, when some ids mean nothing any more (the others count).
     pub fn modify_ack_deadline(
         &mut self,
         name: &str,
@@ -174,7 +187,9 @@ impl State {
         let changes = changes
             .iter()
             .map(|&(id, seconds)| (id, Duration::from_secs(u64::try_from(seconds).unwrap_or(0))));
-        self.change(name, |subscription| subscription.modify_ack_deadline(changes, now))
+        let failures =
+            self.change(name, |subscription| subscription.modify_ack_deadline(changes, now))?;
+        all_or(failures)
     }
 
     fn change_of_session<T>(
@@ -198,6 +213,11 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// An error if there are failures.
+fn all_or(failures: AckFailures) -> Result<()> {
+    if failures.is_empty() { Ok(()) } else { Err(Error::AckIds { failures }) }
 }
 
 /// How much a unary pull may return, from its `max_messages`.

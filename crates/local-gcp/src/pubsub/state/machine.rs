@@ -1,16 +1,17 @@
 //! The state itself and what every step shares: lookups, records, wake-ups, the next deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
 use super::record::Record;
+use super::schemas::Schemas;
 use super::session::SessionId;
 use super::snapshots::Snapshot;
 use super::statistics::{SubscriptionStatistics, TopicStatistics};
-use super::subscription::Subscription;
+use super::subscription::{Outcome, Subscription};
+use super::topic::Topic;
 use crate::clock::Timestamp;
-use crate::proto::pubsub as proto;
 use crate::pubsub::error::{Error, Result};
 
 /// The first message id: long like Google's, so that nobody relies on short ones.
@@ -45,27 +46,13 @@ impl Default for Limits {
     }
 }
 
-/// A topic and who gets its messages.
-#[derive(Debug)]
-pub(super) struct Topic {
-    pub(super) config: proto::Topic,
-    pub(super) subscriptions: BTreeSet<String>,
-    pub(super) published_messages: u64,
-    pub(super) published_bytes: u64,
-}
-
-impl Topic {
-    pub(super) fn new(config: proto::Topic) -> Self {
-        Self { config, subscriptions: BTreeSet::new(), published_messages: 0, published_bytes: 0 }
-    }
-}
-
 /// All topics, subscriptions and messages of one server.
 #[derive(Debug)]
 pub struct State {
     pub(super) topics: BTreeMap<String, Topic>,
     pub(super) subscriptions: BTreeMap<String, Subscription>,
     pub(super) snapshots: BTreeMap<String, Snapshot>,
+    pub(super) schemas: Schemas,
     pub(super) sessions: FxHashMap<SessionId, String>,
     pub(super) limits: Limits,
     pub(super) unacked_bytes: u64,
@@ -92,6 +79,7 @@ impl State {
             topics: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            schemas: Schemas::default(),
             sessions: FxHashMap::default(),
             limits,
             unacked_bytes: 0,
@@ -148,7 +136,7 @@ impl State {
             return;
         }
         let mut alarm = Timestamp::MAX;
-        let mut dropped = Vec::new();
+        let mut outcomes = Vec::new();
         for (name, subscription) in &mut self.subscriptions {
             let before = subscription.unacked_bytes();
             let retained_before = subscription.retained_bytes();
@@ -156,14 +144,14 @@ impl State {
             self.unacked_bytes -= before - subscription.unacked_bytes();
             self.retained_bytes -= retained_before - subscription.retained_bytes();
             self.woken.append(&mut subscription.woken);
-            if !subscription.dropped.is_empty() {
-                dropped.push((name.clone(), std::mem::take(&mut subscription.dropped)));
+            if subscription.has_outcome() {
+                outcomes.push((name.clone(), subscription.take_outcome()));
             }
             alarm = alarm.min(subscription.next_deadline());
         }
-        self.alarm = alarm.min(self.expire_snapshots(now));
-        for (subscription, messages) in dropped {
-            self.record(|_| Record::Acknowledged { subscription, messages });
+        self.alarm = alarm.min(self.expire_snapshots(now)).min(self.drop_old_in_topics(now));
+        for (subscription, outcome) in outcomes {
+            self.settle(&subscription, outcome);
         }
     }
 
@@ -182,11 +170,24 @@ impl State {
         self.retained_bytes = self.retained_bytes + subscription.retained_bytes() - retained_before;
         self.woken.append(&mut subscription.woken);
         self.alarm = self.alarm.min(subscription.next_deadline());
-        if !subscription.dropped.is_empty() {
-            let messages = std::mem::take(&mut subscription.dropped);
-            self.record(|_| Record::Acknowledged { subscription: name.to_owned(), messages });
+        if subscription.has_outcome() {
+            let outcome = subscription.take_outcome();
+            self.settle(name, outcome);
         }
         Ok(result)
+    }
+
+    /// Records what became of messages, and forwards dead ones.
+    fn settle(&mut self, name: &str, outcome: Outcome) {
+        let Outcome { done: messages, failed: attempts, dead } = outcome;
+        let subscription = || name.to_owned();
+        if !messages.is_empty() {
+            self.record(|_| Record::Acknowledged { subscription: subscription(), messages });
+        }
+        if !attempts.is_empty() {
+            self.record(|_| Record::Failed { subscription: subscription(), attempts });
+        }
+        self.bury(name, dead);
     }
 
     /// Makes sure that [`advance`](Self::advance) has its turn at this time.
@@ -212,6 +213,7 @@ impl State {
             self.record(|state| Record::Reserved {
                 messages_below: state.messages_reserved_below,
                 next_subscription: state.next_subscription,
+                next_schema_revision: state.schemas.next_revision,
             });
         }
         first
@@ -247,7 +249,7 @@ impl State {
         self.unacked_bytes
     }
 
-    /// Bytes of the messages that snapshots keep, and of acknowledged ones that subscriptions retain.
+    /// Bytes of the messages that snapshots keep, that topics retain, and of acknowledged ones that subscriptions retain.
     #[must_use]
     pub fn retained_bytes(&self) -> u64 {
         self.retained_bytes

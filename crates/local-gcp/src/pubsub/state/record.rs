@@ -1,7 +1,8 @@
 //! What is persisted of the state, and how it is restored.
 //!
-//! Leases, sessions and delivery counts are not persisted: after a restart every unacknowledged message is
-//! deliverable at once, which at-least-once delivery allows.
+//! Leases, sessions and backoffs are not persisted: after a restart every unacknowledged message is
+//! deliverable at once, which at-least-once delivery allows. A delivery that the restart cut short counts as
+//! neither failed nor made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub enum Record {
         messages_below: u64,
         /// The next number of a subscription.
         next_subscription: u64,
+        /// The next number of a revision of a schema.
+        #[serde(default)]
+        next_schema_revision: u64,
     },
     /// A topic was created or changed.
     Topic {
@@ -41,6 +45,25 @@ pub enum Record {
     },
     /// A topic was deleted.
     TopicDeleted {
+        /// Its name.
+        name: String,
+    },
+    /// A schema was created or got a revision.
+    Schema {
+        /// The revision's number among all.
+        number: u64,
+        /// The encoded `google.pubsub.v1.Schema`.
+        schema: Bytes,
+    },
+    /// A revision of a schema was deleted.
+    SchemaRevisionDeleted {
+        /// The schema's name.
+        name: String,
+        /// The revision's id.
+        revision_id: String,
+    },
+    /// A schema was deleted with all revisions.
+    SchemaDeleted {
         /// Its name.
         name: String,
     },
@@ -70,6 +93,24 @@ pub enum Record {
         /// Ids of the messages.
         messages: Vec<u64>,
     },
+    /// Deliveries failed, on a subscription with a dead letter policy.
+    Failed {
+        /// The subscription's name.
+        subscription: String,
+        /// Ids of messages, and how often they failed by now.
+        attempts: Vec<(u64, u32)>,
+    },
+    /// A message left a subscription for a dead letter topic.
+    DeadLettered {
+        /// The subscription's name.
+        subscription: String,
+        /// The message's id there.
+        message: u64,
+        /// The dead letter topic's name.
+        topic: String,
+        /// The message as published there, with an id of its own.
+        forwarded: Arc<Message>,
+    },
     /// A snapshot (of a subscription, not of this state) was taken of what a subscription has not acknowledged.
     SnapshotTaken {
         /// The encoded `google.pubsub.v1.Snapshot`.
@@ -91,7 +132,7 @@ pub enum Record {
     Backlog {
         /// The messages.
         messages: Vec<Arc<Message>>,
-        /// Positions in `messages`, by subscription or snapshot.
+        /// Positions in `messages`, by subscription, snapshot, or topic that retains them.
         unacked: BTreeMap<String, Vec<u32>>,
     },
 }
@@ -99,6 +140,10 @@ pub enum Record {
 impl Record {
     pub(super) fn topic(topic: &proto::Topic) -> Self {
         Self::Topic { topic: topic.encode_to_vec().into() }
+    }
+
+    pub(super) fn schema(number: u64, schema: &proto::Schema) -> Self {
+        Self::Schema { number, schema: schema.encode_to_vec().into() }
     }
 
     pub(super) fn subscription(number: u64, subscription: &proto::Subscription) -> Self {
@@ -122,17 +167,24 @@ impl State {
     pub fn replay(&mut self, record: Record) -> Result<(), BoxError> {
         match record {
             Record::Started { incarnation } => self.incarnation = incarnation,
-            Record::Reserved { messages_below, next_subscription } => {
+            Record::Reserved { messages_below, next_subscription, next_schema_revision } => {
+                let schemas = &mut self.schemas;
+                schemas.next_revision = schemas.next_revision.max(next_schema_revision);
                 self.messages_reserved_below = self.messages_reserved_below.max(messages_below);
                 self.next_subscription = self.next_subscription.max(next_subscription);
             }
             Record::Published { topic, messages } => self.replay_published(&topic, &messages),
             Record::Acknowledged { subscription, messages } => {
+                self.replay_acknowledged(&subscription, &messages);
+            }
+            Record::Failed { subscription, attempts } => {
                 let _ = self.change(&subscription, |it| {
-                    messages.iter().for_each(|&id| {
-                        it.remove(id);
-                    });
+                    attempts.iter().for_each(|&(id, failures)| it.restore_failures(id, failures));
                 });
+            }
+            Record::DeadLettered { subscription, message, topic, forwarded } => {
+                self.replay_acknowledged(&subscription, &[message]);
+                self.replay_published(&topic, &[forwarded]);
             }
             Record::Backlog { messages, unacked } => self.replay_backlog(&messages, &unacked),
             admin => self.apply_admin(&admin)?,
@@ -140,11 +192,20 @@ impl State {
         Ok(())
     }
 
+    fn replay_acknowledged(&mut self, subscription: &str, messages: &[u64]) {
+        let _ = self.change(subscription, |it| {
+            messages.iter().for_each(|&id| {
+                it.remove(id);
+            });
+        });
+    }
+
     fn replay_published(&mut self, topic: &str, messages: &[Arc<Message>]) {
         self.note_ids(messages);
         for snapshot in self.snapshots_of(topic) {
             self.add_to_snapshot(&snapshot, messages);
         }
+        self.retain_in_topic(topic, messages);
         let Some(topic) = self.topics.get(topic) else { return };
         for subscription in topic.subscriptions.clone() {
             let _ = self.change(&subscription, |it| {
@@ -158,7 +219,9 @@ impl State {
         for (holder, positions) in unacked {
             let positions = positions.iter();
             let held = positions.filter_map(|&position| messages.get(position as usize).cloned());
-            if self.snapshots.contains_key(holder) {
+            if self.topics.contains_key(holder) {
+                self.retain_in_topic(holder, &held.collect::<Vec<_>>());
+            } else if self.snapshots.contains_key(holder) {
                 self.add_to_snapshot(holder, &held.collect::<Vec<_>>());
             } else {
                 let _ = self.change(holder, |it| held.for_each(|message| it.restore(message)));
@@ -178,6 +241,7 @@ impl State {
             Record::Reserved {
                 messages_below: self.messages_reserved_below,
                 next_subscription: self.next_subscription,
+                next_schema_revision: self.schemas.next_revision,
             },
         ];
         let topics = self.topics.values().map(|topic| Record::topic(&topic.config));
@@ -186,8 +250,9 @@ impl State {
             .values()
             .map(|subscription| Record::subscription(subscription.number, &subscription.config));
         let snapshots = self.snapshots.values().map(|it| Record::snapshot(&it.config));
-        let config = topics.chain(subscriptions).chain(snapshots);
-        head.into_iter().chain(config).chain(self.backlog()).chain(self.acknowledged())
+        let config = self.schemas.records().chain(topics).chain(subscriptions).chain(snapshots);
+        let messages = self.backlog().chain(self.acknowledged()).chain(self.failed());
+        head.into_iter().chain(config).chain(messages)
     }
 
     /// All messages kept by id, each once, cut into records.
@@ -198,11 +263,22 @@ impl State {
                 hold(&mut holders, message, name);
             }
         }
+        for (name, topic) in &self.topics {
+            topic.retained().for_each(|message| hold(&mut holders, message, name));
+        }
         for (name, snapshot) in &self.snapshots {
             snapshot.messages().for_each(|message| hold(&mut holders, message, name));
         }
         let mut rest = holders.into_values();
         std::iter::from_fn(move || next_backlog_record(&mut rest))
+    }
+
+    /// How often deliveries failed, where that is counted.
+    fn failed(&self) -> impl Iterator<Item = Record> {
+        self.subscriptions.iter().filter_map(|(name, subscription)| {
+            let (subscription, attempts) = (name.clone(), subscription.failures());
+            (!attempts.is_empty()).then_some(Record::Failed { subscription, attempts })
+        })
     }
 
     /// What subscriptions retain though it is acknowledged: in the backlog before, and acknowledged here.

@@ -102,6 +102,15 @@ impl Sessions {
         }
     }
 
+    /// Takes one session out of the waiting queue if it waits and has room.
+    pub(super) fn wake_one(&mut self, id: SessionId, woken: &mut Vec<SessionId>) {
+        if let Some(session) = self.open.get_mut(&id).filter(|it| it.idle && it.has_room()) {
+            session.idle = false;
+            self.idle.retain(|waiting| *waiting != id);
+            woken.push(id);
+        }
+    }
+
     /// Takes out of the waiting queue as many sessions as it takes to hand out `available` messages.
     pub(super) fn wake(&mut self, available: usize, woken: &mut Vec<SessionId>) {
         let mut available = available as u64;

@@ -163,14 +163,20 @@ impl State {
 /// Moving a subscription.
 impl State {
     /// Marks what was published before `time` as acknowledged, and what was published since as not acknowledged, as far as
-    /// the subscription retains it.
+    /// the subscription or its topic retains it; also what was published before the subscription was there.
     ///
     /// # Errors
     /// When there is no such subscription, or it is detached.
     pub fn seek_to_time(&mut self, name: &str, time: Timestamp, now: Timestamp) -> Result<()> {
         self.advance(now);
         self.check_attached(name)?;
-        let retained: Vec<_> = self.subscription(name)?.retained().cloned().collect();
+        let subscription = self.subscription(name)?;
+        let of_topic = self.topics.get(&subscription.config.topic);
+        let of_topic = of_topic.into_iter().flat_map(|topic| topic.retained());
+        // By id, as a message may be retained by both.
+        let retained: BTreeMap<u64, Arc<Message>> =
+            subscription.retained().chain(of_topic).map(|it| (it.id, Arc::clone(it))).collect();
+        let retained = retained.into_values().collect();
         self.seek(name, |message| message.publish_time >= time, retained, now)
     }
 

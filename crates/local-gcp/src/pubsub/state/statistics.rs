@@ -16,6 +16,8 @@ pub struct Counters {
     pub nacked: u64,
     /// Deliveries whose deadline passed.
     pub expired: u64,
+    /// Messages forwarded to the dead letter topic.
+    pub dead_lettered: u64,
     /// Messages given up because they were older than the retention.
     pub dropped: u64,
 }

@@ -3,6 +3,9 @@
 //! A message is *fresh* until first delivered, then *open* until acknowledged. An open one is leased to a
 //! session, backing off after a failed delivery, or ready again. Each step costs O(1), a lease's expiry
 //! O(log n) of the leases.
+//!
+//! What acknowledgements and passing time do is in `leases`, ordered messages are in `ordered`, seeks in
+//! `seeking`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -11,15 +14,16 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::dead_letters::DeadLetters;
+use super::leases::{is_too_old, schedule};
+use super::ordering::Ordering;
 use super::session::{SessionId, SessionOptions, Sessions};
 use super::statistics::{Counters, SubscriptionStatistics};
 use crate::clock::Timestamp;
 use crate::proto::pubsub as proto;
 use crate::pubsub::config::{Backoff, to_std};
+use crate::pubsub::filter::Filter;
 use crate::pubsub::message::{AckId, Delivery, Message};
-
-/// Expiry entries beyond twice the open messages that are tolerated before the heap is cleaned.
-const STALE_EXPIRIES_MAX: usize = 1024;
 
 /// How much one delivery may carry.
 #[derive(Clone, Copy, Debug)]
@@ -38,25 +42,73 @@ impl Default for BatchLimit {
     }
 }
 
-/// A message that was delivered at least once, or restored after a restart.
+/// A message that was delivered at least once, was restored after a restart, or has a place in the order of
+/// its key.
 #[derive(Debug)]
-struct Open {
-    message: Arc<Message>,
-    attempt: u32,
-    /// Number of the newest delivery.
-    delivery: u64,
+pub(super) struct Open {
+    pub(super) message: Arc<Message>,
+    /// Deliveries that failed, and the current one.
+    pub(super) attempt: u32,
+    /// Number of the newest delivery; 0 for none in this life of the server.
+    pub(super) delivery: u64,
     /// Who holds it, or held it last.
-    session: SessionId,
-    phase: Phase,
+    pub(super) session: SessionId,
+    pub(super) phase: Phase,
     /// The earliest entry in `expiries` that is meant for this message.
-    scheduled: Option<Timestamp>,
+    pub(super) scheduled: Option<Timestamp>,
+    /// Acknowledged before an older message of its ordering key was.
+    pub(super) acknowledged: bool,
+    /// Of an earlier life of the server, and not delivered since.
+    pub(super) is_restored: bool,
+}
+
+impl Open {
+    /// A message that nobody holds.
+    pub(super) fn waiting(message: Arc<Message>) -> Self {
+        Self {
+            message,
+            attempt: 0,
+            delivery: 0,
+            session: NOBODY,
+            phase: Phase::Ready,
+            scheduled: None,
+            acknowledged: false,
+            is_restored: false,
+        }
+    }
+
+    /// Whether an id names the newest delivery on subscription `number`, and it has not ended.
+    pub(super) fn is_held_by(&self, number: u64, ack_id: AckId) -> bool {
+        ack_id.subscription == number && ack_id.delivery == self.delivery && self.is_leased()
+    }
+
+    pub(super) fn is_leased(&self) -> bool {
+        matches!(self.phase, Phase::Leased { .. })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Leased { deadline: Timestamp },
-    BackingOff { until: Timestamp },
+pub(super) enum Phase {
+    Leased {
+        deadline: Timestamp,
+    },
+    /// Out like a leased one, and acknowledged before an older message of its key.
+    Acknowledged,
+    BackingOff {
+        until: Timestamp,
+    },
     Ready,
+}
+
+/// What the state machine must do after a step on a subscription.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Messages given up because they were older than the retention, or acknowledged in the order of their key.
+    pub(super) done: Vec<u64>,
+    /// Deliveries that failed, with their number, if they are counted.
+    pub(super) failed: Vec<(u64, u32)>,
+    /// Messages whose last allowed delivery failed, and when.
+    pub(super) dead: Vec<(u64, Timestamp)>,
 }
 
 /// Queue and leases of one subscription.
@@ -65,30 +117,35 @@ pub(super) struct Subscription {
     pub(super) config: proto::Subscription,
     /// Part of acknowledgement ids: a subscription created again under the same name has another.
     pub(super) number: u64,
-    ack_deadline: Duration,
-    backoff: Option<Backoff>,
-    retention: Duration,
-    fresh: VecDeque<Arc<Message>>,
-    open: FxHashMap<u64, Open>,
-    /// Ids of ready open messages, in the order they became ready; acknowledged ones are skipped.
-    redelivery: VecDeque<u64>,
-    ready: usize,
-    leased: usize,
-    expiries: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    pub(super) ack_deadline: Duration,
+    pub(super) backoff: Option<Backoff>,
+    pub(super) dead_letters: Option<DeadLetters>,
+    filter: Option<Filter>,
+    pub(super) exactly_once: bool,
+    pub(super) retention: Duration,
+    pub(super) fresh: VecDeque<Arc<Message>>,
+    /// Messages by key; `None` when this subscription does not order them.
+    pub(super) ordering: Option<Ordering>,
+    pub(super) open: FxHashMap<u64, Open>,
+    /// Ids of ready open messages without order, in the order they became ready; acknowledged ones are skipped.
+    pub(super) redelivery: VecDeque<u64>,
+    pub(super) ready: usize,
+    pub(super) leased: usize,
+    pub(super) expiries: BinaryHeap<Reverse<(Timestamp, u64)>>,
     /// Acknowledged messages within the retention, if they are to be retained.
-    retained: BTreeMap<u64, Arc<Message>>,
-    retained_bytes: u64,
+    pub(super) retained: BTreeMap<u64, Arc<Message>>,
+    pub(super) retained_bytes: u64,
     pub(super) sessions: Sessions,
-    unacked_bytes: u64,
-    next_delivery: u64,
-    counters: Counters,
+    pub(super) unacked_bytes: u64,
+    pub(super) next_delivery: u64,
+    pub(super) counters: Counters,
     /// Sessions to be woken; taken by the state machine after each step.
     pub(super) woken: Vec<SessionId>,
-    /// Messages given up because they were older than the retention; taken likewise.
-    pub(super) dropped: Vec<u64>,
+    /// What became of messages; taken likewise.
+    pub(super) outcome: Outcome,
 }
 
-/// No session: for messages restored from the journal.
+/// No session: for messages that nobody held in this life of the server.
 const NOBODY: SessionId = SessionId(0);
 
 impl Subscription {
@@ -99,8 +156,12 @@ impl Subscription {
             number,
             ack_deadline: Duration::ZERO,
             backoff: None,
+            dead_letters: None,
+            filter: None,
+            exactly_once: false,
             retention: Duration::ZERO,
             fresh: VecDeque::new(),
+            ordering: config.enable_message_ordering.then(Ordering::default),
             open: FxHashMap::default(),
             redelivery: VecDeque::new(),
             ready: 0,
@@ -113,7 +174,7 @@ impl Subscription {
             next_delivery: first_delivery,
             counters: Counters::default(),
             woken: Vec::new(),
-            dropped: Vec::new(),
+            outcome: Outcome::default(),
         };
         subscription.configure(config);
         subscription
@@ -124,36 +185,82 @@ impl Subscription {
         let seconds = u64::try_from(config.ack_deadline_seconds).unwrap_or(0);
         self.ack_deadline = Duration::from_secs(seconds);
         self.backoff = config.retry_policy.as_ref().map(Backoff::of);
-        self.retention = config.message_retention_duration.map_or(Duration::MAX, to_std);
+        self.dead_letters = config.dead_letter_policy.as_ref().map(DeadLetters::of);
+        self.exactly_once = config.enable_exactly_once_delivery;
+        let own = config.message_retention_duration.map_or(Duration::MAX, to_std);
+        // What a topic retains is available to its subscriptions as long.
+        self.retention = config.topic_message_retention_duration.map_or(own, to_std).max(own);
+        if self.config.filter != config.filter {
+            // It was read before, when the subscription was created.
+            self.filter = Filter::parse(&config.filter).ok();
+        }
         self.config = config;
         if !self.config.retain_acked_messages {
             self.forget_retained();
         }
     }
 
+    /// Takes the retention of the topic, which is told with the subscription.
+    pub(super) fn set_topic_retention(&mut self, retention: Option<prost_types::Duration>) {
+        let topic_message_retention_duration = retention;
+        let config = self.config.clone();
+        self.configure(proto::Subscription { topic_message_retention_duration, ..config });
+    }
+
+    pub(super) fn has_outcome(&self) -> bool {
+        let Outcome { done, failed, dead } = &self.outcome;
+        !(done.is_empty() && failed.is_empty() && dead.is_empty())
+    }
+
+    pub(super) fn take_outcome(&mut self) -> Outcome {
+        std::mem::take(&mut self.outcome)
+    }
+
     /// Adds published messages.
     pub(super) fn publish(&mut self, messages: &[Arc<Message>], bytes: u64) {
-        self.fresh.extend(messages.iter().cloned());
-        self.unacked_bytes += bytes;
+        if self.filter.is_none() && self.ordering.is_none() {
+            self.fresh.extend(messages.iter().cloned());
+            self.unacked_bytes += bytes;
+        } else {
+            for message in messages {
+                if !self.is_wanted(message) {
+                    continue;
+                }
+                self.unacked_bytes += message.size();
+                if self.is_in_order(message) {
+                    self.open_in_order(Arc::clone(message));
+                } else {
+                    self.fresh.push_back(Arc::clone(message));
+                }
+            }
+        }
         self.wake();
+    }
+
+    /// Whether the filter lets a message pass; others count as acknowledged from the start.
+    pub(super) fn is_wanted(&self, message: &Message) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(&message.attributes))
     }
 
     /// Adds a message of an earlier life of the server: deliverable at once, and known by its id, so that
     /// acknowledgements of deliveries made before the restart still count.
     pub(super) fn restore(&mut self, message: Arc<Message>) {
+        if !self.is_wanted(&message) {
+            return;
+        }
         self.release_retained(message.id);
         self.unacked_bytes += message.size();
-        self.redelivery.push_back(message.id);
-        self.ready += 1;
-        let open = Open {
-            attempt: 0,
-            delivery: 0,
-            session: NOBODY,
-            phase: Phase::Ready,
-            scheduled: None,
-            message,
-        };
-        self.open.insert(open.message.id, open);
+        if self.is_in_order(&message) {
+            let id = message.id;
+            self.open_in_order(message);
+            if let Some(open) = self.open.get_mut(&id) {
+                open.is_restored = true;
+            }
+        } else {
+            self.redelivery.push_back(message.id);
+            self.ready += 1;
+            self.open.insert(message.id, Open::waiting(message));
+        }
     }
 
     /// Begins another life of the server after a replay: deliveries are numbered from `first`, so that no
@@ -166,6 +273,9 @@ impl Subscription {
 
     /// Forgets all messages and sessions (the subscription is detached).
     pub(super) fn clear(&mut self) {
+        if let Some(ordering) = &mut self.ordering {
+            ordering.clear();
+        }
         self.fresh.clear();
         self.open.clear();
         self.redelivery.clear();
@@ -179,11 +289,17 @@ impl Subscription {
 
     pub(super) fn open_session(&mut self, id: SessionId, options: SessionOptions) {
         self.sessions.open(id, options);
+        if let Some(ordering) = &mut self.ordering {
+            ordering.open_session(id);
+        }
     }
 
     /// Ends a session; what it holds stays leased until its deadline, as a subscriber may still acknowledge.
     pub(super) fn close_session(&mut self, id: SessionId) {
         self.sessions.close(id);
+        if let Some(ordering) = &mut self.ordering {
+            ordering.close_session(id);
+        }
         self.wake();
     }
 
@@ -194,7 +310,7 @@ impl Subscription {
         limit: BatchLimit,
         now: Timestamp,
     ) -> Vec<Delivery> {
-        let share = self.available().div_ceil(self.sessions.len().max(1));
+        let share = self.undelivered().div_ceil(self.sessions.len().max(1));
         let Some(session) = self.sessions.get_mut(id) else { return Vec::new() };
         let messages_room = usize::try_from(session.messages_room()).unwrap_or(usize::MAX);
         let messages_max = limit.messages.min(share).min(messages_room);
@@ -224,7 +340,10 @@ impl Subscription {
         now: Timestamp,
     ) -> Option<Delivery> {
         while let Some(id) = self.redelivery.pop_front() {
-            let Some(open) = self.open.get_mut(&id) else { continue };
+            // Acknowledged ones are skipped, also when a seek brought them back.
+            let Some(open) = self.open.get_mut(&id).filter(|it| it.phase == Phase::Ready) else {
+                continue;
+            };
             self.ready -= 1;
             if is_too_old(&open.message, self.retention, now) {
                 self.drop_open(id);
@@ -235,17 +354,18 @@ impl Subscription {
             self.counters.redelivered += u64::from(open.attempt > 1);
             return Some(self.lease(id, deadline));
         }
+        if let Some(delivery) = self.lease_next_in_order(session, deadline, now) {
+            return Some(delivery);
+        }
         self.drop_old_fresh(now);
         let message = self.fresh.pop_front()?;
         let id = message.id;
-        let phase = Phase::Ready;
-        let open = Open { message, attempt: 1, delivery: 0, session, phase, scheduled: None };
-        self.open.insert(id, open);
+        self.open.insert(id, Open { attempt: 1, session, ..Open::waiting(message) });
         Some(self.lease(id, deadline))
     }
 
     /// Gives an open message, which is in no queue any more, a lease and a delivery number.
-    fn lease(&mut self, id: u64, deadline: Timestamp) -> Delivery {
+    pub(super) fn lease(&mut self, id: u64, deadline: Timestamp) -> Delivery {
         let open = self.open.get_mut(&id).expect("the caller found or inserted it");
         open.phase = Phase::Leased { deadline };
         open.delivery = self.next_delivery;
@@ -256,239 +376,25 @@ impl Subscription {
         Delivery { ack_id, message: Arc::clone(&open.message), attempt: open.attempt }
     }
 
-    /// Forgets acknowledged messages; returns the ids of those that were there.
-    ///
-    /// An id of an older delivery counts too: the message was processed, whoever holds it now.
-    pub(super) fn acknowledge(&mut self, ack_ids: &[AckId]) -> Vec<u64> {
-        let mut acknowledged = Vec::with_capacity(ack_ids.len());
-        let number = self.number;
-        for ack_id in ack_ids.iter().filter(|ack_id| ack_id.subscription == number) {
-            if self.remove(ack_id.message) {
-                acknowledged.push(ack_id.message);
-            }
-        }
-        self.counters.acknowledged += acknowledged.len() as u64;
-        self.clean_expiries();
-        self.wake();
-        acknowledged
-    }
-
-    /// Removes an open message whatever its phase, as acknowledged; returns whether it was there.
-    pub(super) fn remove(&mut self, id: u64) -> bool {
-        let Some(open) = self.open.remove(&id) else { return false };
-        let size = open.message.size();
-        self.unacked_bytes -= size;
-        match open.phase {
-            Phase::Leased { .. } => {
-                self.leased -= 1;
-                self.sessions.release(open.session, size);
-            }
-            // Its id stays in the redelivery queue and is skipped there.
-            Phase::Ready => self.ready -= 1,
-            Phase::BackingOff { .. } => {}
-        }
-        self.retain(open.message);
-        true
-    }
-
-    /// Gives leases a new deadline, `extension` from now; zero fails the delivery at once.
-    ///
-    /// Only the newest delivery of a message can be changed, and only while it is leased.
-    pub(super) fn modify_ack_deadline(
-        &mut self,
-        ack_ids: impl Iterator<Item = (AckId, Duration)>,
-        now: Timestamp,
-    ) {
-        for (ack_id, extension) in ack_ids {
-            let Some(open) = self.open.get_mut(&ack_id.message) else { continue };
-            let is_current = ack_id.subscription == self.number && ack_id.delivery == open.delivery;
-            if !is_current || !matches!(open.phase, Phase::Leased { .. }) {
-                continue;
-            }
-            if extension.is_zero() {
-                self.counters.nacked += 1;
-                self.fail(ack_id.message, now);
-            } else {
-                let deadline = now + extension;
-                open.phase = Phase::Leased { deadline };
-                schedule(&mut self.expiries, open, deadline);
-            }
-        }
-        self.clean_expiries();
-        self.wake();
-    }
-
-    /// Ends leases and backoffs whose time has come, and gives up what is too old.
-    pub(super) fn advance(&mut self, now: Timestamp) {
-        while let Some(&Reverse((at, id))) = self.expiries.peek()
-            && at <= now
-        {
-            self.expiries.pop();
-            let Some(open) = self.open.get_mut(&id) else { continue };
-            if open.scheduled != Some(at) {
-                continue;
-            }
-            open.scheduled = None;
-            match open.phase {
-                Phase::Leased { deadline } if deadline <= now => {
-                    self.counters.expired += 1;
-                    self.fail(id, now);
+    pub(super) fn wake(&mut self) {
+        let in_order = match &self.ordering {
+            Some(ordering) => {
+                for holder in ordering.holders_with_more() {
+                    self.sessions.wake_one(holder, &mut self.woken);
                 }
-                Phase::BackingOff { until } if until <= now => self.make_ready(id, now),
-                // Moved to later since the entry was made.
-                Phase::Leased { deadline: later } | Phase::BackingOff { until: later } => {
-                    schedule(&mut self.expiries, open, later);
-                }
-                Phase::Ready => {}
+                ordering.available()
             }
-        }
-        self.drop_old_fresh(now);
-        self.drop_old_retained(now);
-        self.wake();
-    }
-
-    /// Ends a lease without success.
-    fn fail(&mut self, id: u64, now: Timestamp) {
-        let Some(open) = self.open.get_mut(&id) else { return };
-        self.leased -= 1;
-        self.sessions.release(open.session, open.message.size());
-        match self.backoff {
-            Some(backoff) => {
-                let until = now + backoff.after(open.attempt);
-                open.phase = Phase::BackingOff { until };
-                schedule(&mut self.expiries, open, until);
-            }
-            None => self.make_ready(id, now),
-        }
-    }
-
-    fn make_ready(&mut self, id: u64, now: Timestamp) {
-        let Some(open) = self.open.get_mut(&id) else { return };
-        if is_too_old(&open.message, self.retention, now) {
-            self.drop_open(id);
-        } else {
-            open.phase = Phase::Ready;
-            self.ready += 1;
-            self.redelivery.push_back(id);
-        }
-    }
-
-    /// Gives up an open message that is neither leased nor counted as ready.
-    fn drop_open(&mut self, id: u64) {
-        if let Some(open) = self.open.remove(&id) {
-            self.note_dropped(&open.message);
-        }
-    }
-
-    fn drop_old_fresh(&mut self, now: Timestamp) {
-        while let Some(message) = self.fresh.pop_front_if(|m| is_too_old(m, self.retention, now)) {
-            self.note_dropped(&message);
-        }
-    }
-
-    fn note_dropped(&mut self, message: &Message) {
-        self.unacked_bytes -= message.size();
-        self.counters.dropped += 1;
-        self.dropped.push(message.id);
-    }
-
-    fn wake(&mut self) {
-        let available = self.available();
+            None => 0,
+        };
+        let available = self.fresh.len() + self.ready + in_order;
         if available > 0 {
             self.sessions.wake(available, &mut self.woken);
         }
     }
 
-    /// Messages that could be delivered now.
-    fn available(&self) -> usize {
-        self.fresh.len() + self.ready
-    }
-
-    /// When [`advance`](Self::advance) has something to do next.
-    pub(super) fn next_deadline(&self) -> Timestamp {
-        let expiry = self.expiries.peek().map_or(Timestamp::MAX, |Reverse((at, _))| *at);
-        let oldest = self.fresh.front().map_or(Timestamp::MAX, |m| m.publish_time + self.retention);
-        let retained = self.retained.first_key_value();
-        let retained = retained.map_or(Timestamp::MAX, |(_, m)| m.publish_time + self.retention);
-        expiry.min(oldest).min(retained)
-    }
-
-    /// Drops entries of acknowledged messages when they outweigh the live ones, so that long deadlines do
-    /// not keep memory in proportion to the rate.
-    fn clean_expiries(&mut self) {
-        if self.expiries.len() > 2 * self.open.len() + STALE_EXPIRIES_MAX {
-            let open = &self.open;
-            self.expiries.retain(|Reverse((at, id))| {
-                open.get(id).is_some_and(|open| open.scheduled == Some(*at))
-            });
-        }
-    }
-
-    /// Acknowledges every message that is not wanted, and makes deliverable again what of `kept` is wanted and was
-    /// acknowledged; tells both. Leases on wanted messages stay.
-    pub(super) fn seek(
-        &mut self,
-        is_wanted: impl Fn(&Message) -> bool,
-        kept: Vec<Arc<Message>>,
-        now: Timestamp,
-    ) -> (Vec<u64>, Vec<Arc<Message>>) {
-        let unwanted = self.open.values().filter(|open| !is_wanted(&open.message));
-        let mut acknowledged: Vec<_> = unwanted.map(|open| open.message.id).collect();
-        for id in &acknowledged {
-            self.remove(*id);
-        }
-        // By id, which is the order of publication.
-        let mut fresh = BTreeMap::new();
-        for message in std::mem::take(&mut self.fresh) {
-            if is_wanted(&message) {
-                fresh.insert(message.id, message);
-            } else {
-                acknowledged.push(message.id);
-                self.unacked_bytes -= message.size();
-                self.retain(message);
-            }
-        }
-        let is_missing = |it: &Arc<Message>| {
-            let is_held = self.open.contains_key(&it.id) || fresh.contains_key(&it.id);
-            !is_held && is_wanted(it) && !is_too_old(it, self.retention, now)
-        };
-        let restored: Vec<_> = kept.into_iter().filter(is_missing).collect();
-        for message in &restored {
-            self.release_retained(message.id);
-            self.unacked_bytes += message.size();
-            fresh.insert(message.id, Arc::clone(message));
-        }
-        self.fresh = fresh.into_values().collect();
-        self.clean_expiries();
-        self.wake();
-        (acknowledged, restored)
-    }
-
-    /// Keeps an acknowledged message if that is asked for.
-    fn retain(&mut self, message: Arc<Message>) {
-        if self.config.retain_acked_messages {
-            self.retained_bytes += message.size();
-            self.retained.insert(message.id, message);
-        }
-    }
-
-    fn release_retained(&mut self, id: u64) {
-        if let Some(message) = self.retained.remove(&id) {
-            self.retained_bytes -= message.size();
-        }
-    }
-
-    fn forget_retained(&mut self) {
-        self.retained.clear();
-        self.retained_bytes = 0;
-    }
-
-    fn drop_old_retained(&mut self, now: Timestamp) {
-        while let Some(oldest) = self.retained.first_entry()
-            && is_too_old(oldest.get(), self.retention, now)
-        {
-            self.retained_bytes -= oldest.remove().size();
-        }
+    /// Messages that are not out; those of a key whose turn has not come are among them.
+    fn undelivered(&self) -> usize {
+        self.fresh.len() + self.ready + self.ordering.as_ref().map_or(0, Ordering::waiting)
     }
 
     /// Acknowledged messages that are retained, oldest first.
@@ -509,6 +415,26 @@ impl Subscription {
         self.fresh.iter().chain(self.open.values().map(|open| &open.message))
     }
 
+    /// How often deliveries of messages failed, if that is counted.
+    pub(super) fn failures(&self) -> Vec<(u64, u32)> {
+        if self.dead_letters.is_none() {
+            return Vec::new();
+        }
+        let failures = |open: &Open| {
+            open.attempt
+                .saturating_sub(u32::from(open.is_leased() || open.phase == Phase::Acknowledged))
+        };
+        let all = self.open.iter().map(|(id, open)| (*id, failures(open)));
+        all.filter(|(_, failures)| *failures > 0).collect()
+    }
+
+    /// Continues the count of an earlier life of the server.
+    pub(super) fn restore_failures(&mut self, id: u64, failures: u32) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.attempt = failures;
+        }
+    }
+
     pub(super) fn unacked_count(&self) -> usize {
         self.fresh.len() + self.open.len()
     }
@@ -526,18 +452,5 @@ impl Subscription {
             sessions: self.sessions.len() as u64,
             counters: self.counters,
         }
-    }
-}
-
-fn is_too_old(message: &Message, retention: Duration, now: Timestamp) -> bool {
-    message.publish_time + retention <= now
-}
-
-/// Makes sure that `open` is looked at no later than `at`. An entry made earlier for an earlier time
-/// serves too: when it comes up, the real deadline is entered. So extending a lease costs nothing.
-fn schedule(expiries: &mut BinaryHeap<Reverse<(Timestamp, u64)>>, open: &mut Open, at: Timestamp) {
-    if open.scheduled.is_none_or(|scheduled| at < scheduled) {
-        open.scheduled = Some(at);
-        expiries.push(Reverse((at, open.message.id)));
     }
 }

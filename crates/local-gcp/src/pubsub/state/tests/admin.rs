@@ -59,8 +59,9 @@ fn out_of_range_settings_and_unserved_deliveries_are_refused() {
 }
 
 #[test]
-fn fields_without_effect_here_are_kept_and_returned() {
+fn options_of_delivery_are_kept_and_returned() {
     let mut world = World::new();
+    world.state.create_topic(super::topic("projects/p/topics/dead")).unwrap();
     let policy = proto::DeadLetterPolicy {
         dead_letter_topic: "projects/p/topics/dead".into(),
         max_delivery_attempts: 7,

@@ -2,9 +2,15 @@
 
 mod admin;
 mod chaos;
+mod chaos_model;
+mod dead_letters;
 mod delivery;
+mod exactly_once;
+mod ordering;
 mod replay;
+mod schemas;
 mod seek;
+mod topic;
 
 use std::time::Duration;
 
