@@ -52,9 +52,9 @@ class Clients:
             one.result(60)
 
     def left_over(self):
-        """How many messages the subscription still delivers."""
+        """The ids of the messages that the subscription still delivers."""
         answer = self._subscriber.pull(subscription=self.subscription, max_messages=1_000, return_immediately=True)
-        return len(answer.received_messages)
+        return [dict(one.message.attributes).get("id") for one in answer.received_messages]
 
     def table(self, name):
         """The rows of a table, sorted, without what depends on the run: a mapping of columns each."""
