@@ -40,13 +40,6 @@ def messages(flights):
     return [*wanted[: len(wanted) // 2], *unusable(flights[0]), *wanted[::TWICE], *wanted[len(wanted) // 2 :]]
 
 
-def twice(flights):
-    """The ids of the messages that are published twice."""
-    halves = (flights[: len(flights) // 2], flights[len(flights) // 2 :])
-    ids = collections.Counter(one.attributes.get("id") for half in halves for one in messages(half))
-    return {name for name, count in ids.items() if count > 1} - {None}
-
-
 def unusable(good):
     """One message for each thing that can be wrong; the attribute makes no two of them the same."""
     without = {name: value for name, value in good.items() if name != "carrier"}
