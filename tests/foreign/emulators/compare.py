@@ -10,9 +10,16 @@ import subprocess
 import sys
 import tempfile
 
-from servers import BIGQUERY, PUBSUB
+from servers import BIGQUERY, PUBSUB, exported, process
 
 LOAD = ["cargo", "bench", "--quiet", "--workspace", "--bench", "servers", "--"]
+
+
+@contextlib.contextmanager
+def ours(places, work, kind):
+    """The local servers: the program of the load can serve as well, and is built with optimisation."""
+    with process([*LOAD, "--serve"], work / "millstream.log") as running:
+        yield exported(running, 2)
 
 
 def started(servers, kind, places, work, stack):
@@ -21,6 +28,7 @@ def started(servers, kind, places, work, stack):
         if name in places:
             directory = work / f"{kind}-{name}"
             directory.mkdir()
+            start = ours if name == "millstream" else start
             yield name, stack.enter_context(start(places, directory, kind))
 
 

@@ -1,7 +1,8 @@
 """Runs the same program on the same messages against servers that are not ours, and compares the tables.
 
 `main.py millstream=PROGRAM [google-emulator=PROGRAM] [pstest=PROGRAM] [local-bigquery=PYTHON]`: what is not named is
-not there, and its combinations are skipped. A folder named by the variable KEEP keeps logs and checkpoints.
+not there, and its combinations are skipped. The variable KEEP names a folder that keeps logs and checkpoints; ONLY names a server
+whose combinations alone are run; FLIGHTS is how many there are.
 """
 
 import os

@@ -27,6 +27,10 @@ const ROWS_AT_ONCE: usize = 500;
 /// Requests of a stream that need not be answered before the next is sent.
 const UNANSWERED: usize = 4;
 
+/// A second, as text and as microseconds since the epoch.
+const SECOND: &str = "2023-11-14T22:13:20";
+const SECOND_MICROS: i64 = 1_700_000_000_000_000;
+
 /// The load of one run.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
@@ -44,7 +48,7 @@ struct Row {
     name: String,
     #[prost(double, tag = "3")]
     volume: f64,
-    /// Microseconds.
+    /// Microseconds since the epoch; all within the second of [`SECOND`].
     #[prost(int64, tag = "4")]
     at: i64,
 }
@@ -52,12 +56,12 @@ struct Row {
 impl Row {
     fn numbered(number: usize) -> Self {
         let id = i64::try_from(number).unwrap_or(i64::MAX);
-        let at = 1_700_000_000_000_000 + id;
+        let at = SECOND_MICROS + id % 1_000_000;
         Self { id, name: format!("row number {number} of a table"), volume: 0.5, at }
     }
 
     fn json(&self) -> Value {
-        let at = format!("{}.{:06}", self.at / 1_000_000, self.at % 1_000_000);
+        let at = format!("{SECOND}.{:06}Z", self.at % 1_000_000);
         json!({"json": {"id": self.id, "name": self.name, "volume": self.volume, "at": at}})
     }
 
@@ -116,7 +120,7 @@ impl Load {
         for body in &bodies {
             let answer = http.call(Method::POST, path, body).await?;
             if let Some(errors) = answer.get("insertErrors") {
-                return Err(format!("rows were refused: {errors}").into());
+                return Err(format!("rows were refused, the first: {}", errors[0]).into());
             }
             done += ROWS_AT_ONCE;
             if watch.is_over() {

@@ -14,6 +14,7 @@ mod report;
 use std::time::Duration;
 
 use clap::Parser;
+use millstream_local_gcp::LocalGcp;
 use millstream_local_gcp::clock::{Clock as _, SystemClock, Timestamp};
 
 use report::Report;
@@ -41,6 +42,9 @@ struct Arguments {
     /// Seconds after which a measurement ends with what came through by then
     #[arg(long, default_value_t = 5)]
     patience: u64,
+    /// Only serve, as one of the servers under comparison, until standard input ends
+    #[arg(long)]
+    serve: bool,
     /// What `cargo bench` adds by itself
     #[arg(long, hide = true)]
     bench: bool,
@@ -84,25 +88,43 @@ impl Stopwatch {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
+    if arguments.serve {
+        return serve().await;
+    }
     let patience = Duration::from_secs(arguments.patience);
-    let mut report = Report::default();
+    let (mut queues, mut tables) = (Report::default(), Report::default());
     for run in 0..arguments.runs {
         for (name, place) in in_turn(&arguments.pubsub, run) {
             let load = pubsub::Load { run, messages: arguments.messages, patience };
             for (workload, rate) in load.measure(place).await.map_err(|e| failed(name, e))? {
-                report.add(&workload, name, rate);
+                queues.add(&workload, name, rate);
             }
         }
         for (name, place) in in_turn(&arguments.bigquery, run) {
             let load = bigquery::Load { run, rows: arguments.rows, patience };
             for (workload, rate) in load.measure(place).await.map_err(|e| failed(name, e))? {
-                report.add(&workload, name, rate);
+                tables.add(&workload, name, rate);
             }
         }
         eprintln!("run {} of {} is done", run + 1, arguments.runs);
     }
-    print!("{report}");
+    println!(
+        "messages a second: median (least to greatest), × how many times as fast the first server is\n\n{queues}"
+    );
+    println!("rows a second\n\n{tables}");
     Ok(())
+}
+
+/// The local servers in a process of their own.
+async fn serve() -> Result<(), Failure> {
+    let local = LocalGcp::start().await?;
+    for (name, value) in local.emulator_variables() {
+        println!("export {name}={value}");
+    }
+    // Whoever started this holds the other end; when they are gone, so is the reason to serve.
+    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))
+        .await??;
+    Ok(local.shutdown().await?)
 }
 
 /// All servers, beginning with another one in every run.

@@ -45,13 +45,13 @@ impl Report {
         let range =
             format!("{} ({} to {})", thousands(median), thousands(least), thousands(greatest));
         match ratio {
-            Some(ratio) => format!("{range}, 1 : {ratio:.1}"),
+            Some(ratio) => format!("{range}, × {ratio:.2}"),
             None => range,
         }
     }
 }
 
-/// A table of medians with least and greatest, and how many times faster the first server is.
+/// A table of medians with least and greatest, and how many times as fast the first server is.
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "| | {} |", self.servers.join(" | "))?;
