@@ -160,7 +160,7 @@ impl Resolved {
     /// The endpoint to give to a client of BigQuery's Storage API; `None` for the cloud's own.
     #[must_use]
     pub fn storage_endpoint(&self) -> Option<&str> {
-        self.storage_endpoint.as_deref().or(self.endpoint())
+        self.storage_endpoint.as_deref().or_else(|| self.endpoint())
     }
 
     /// The credentials to give to the client.
