@@ -55,7 +55,7 @@ impl Clients {
         let mut write = Write::builder()
             .with_credentials(resolved.credentials())
             .with_grpc_subchannel_count(self.tables_max.div_ceil(STREAMS_PER_CONNECTION));
-        if let Some(endpoint) = resolved.endpoint() {
+        if let Some(endpoint) = resolved.storage_endpoint() {
             write = write.with_endpoint(endpoint);
         }
         let write = write.build().await;

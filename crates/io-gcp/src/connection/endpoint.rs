@@ -36,6 +36,10 @@ impl Service {
     }
 }
 
+/// Names the port of a local BigQuery's Storage API, `host:port` or `http://host:port`, where it is not that of
+/// `BIGQUERY_EMULATOR_HOST`: several emulators serve REST at one port and gRPC at another.
+const STORAGE_VARIABLE: &str = "BIGQUERY_STORAGE_EMULATOR_HOST";
+
 /// How a service is reached: where, and as whom.
 ///
 /// The default is the cloud with the application default credentials, or the local server that the service's emulator
@@ -47,6 +51,9 @@ pub struct Connection {
     /// Where the service is, such as `http://127.0.0.1:8085`; `None` is the cloud or a local server named by a variable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// Where BigQuery's Storage API is, which is gRPC, if not at `endpoint`; other services have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_endpoint: Option<String>,
     /// As whom it is called.
     pub credentials: Credentials,
 }
@@ -61,13 +68,24 @@ impl Connection {
     /// A local server at `endpoint` (`host:port` or `http://host:port`), called anonymously.
     #[must_use]
     pub fn local(endpoint: impl Into<String>) -> Self {
-        Self { endpoint: Some(endpoint.into()), credentials: Credentials::Anonymous }
+        Self {
+            endpoint: Some(endpoint.into()),
+            storage_endpoint: None,
+            credentials: Credentials::Anonymous,
+        }
     }
 
     /// Reaches the service at `endpoint`.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Reaches BigQuery's Storage API at `endpoint`, and the rest of BigQuery where it was.
+    #[must_use]
+    pub fn with_storage_endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.storage_endpoint = Some(endpoint.into());
         self
     }
 
@@ -83,27 +101,43 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`] naming the variable, file or endpoint that cannot be used.
     pub fn resolve(&self, service: Service) -> Result<Resolved, ConnectionError> {
-        let variable = std::env::var(service.emulator_variable()).ok();
-        self.resolve_with(service, variable.as_deref())
+        let variable = |name| std::env::var(name).ok();
+        let storage = variable(STORAGE_VARIABLE).filter(|_| service == Service::BigQuery);
+        let emulator = variable(service.emulator_variable());
+        self.resolve_with(service, emulator.as_deref(), storage.as_deref())
     }
 
     fn resolve_with(
         &self,
         service: Service,
         emulator: Option<&str>,
+        storage: Option<&str>,
     ) -> Result<Resolved, ConnectionError> {
-        let emulator = emulator.map(str::trim).filter(|value| !value.is_empty());
-        let (endpoint, credentials) = match (&self.endpoint, emulator) {
+        let said = |value: &'_ str| !value.trim().is_empty();
+        let (emulator, storage) = (emulator.filter(|v| said(v)), storage.filter(|v| said(v)));
+        let (endpoint, mut storage_endpoint, credentials) = match (&self.endpoint, emulator) {
             (Some(endpoint), _) => {
-                (Some(endpoint_url("the configured endpoint", endpoint)?), self.credentials.clone())
+                let endpoint = endpoint_url("the configured endpoint", endpoint)?;
+                (Some(endpoint), None, self.credentials.clone())
             }
             (None, Some(host)) => {
                 let endpoint = endpoint_url(service.emulator_variable(), host)?;
-                (Some(endpoint), Credentials::Anonymous)
+                let storage = storage.map(|host| endpoint_url(STORAGE_VARIABLE, host));
+                (Some(endpoint), storage.transpose()?, Credentials::Anonymous)
             }
-            (None, None) => (None, self.credentials.clone()),
+            // Rows would go to a local server while tables are made in the cloud.
+            (None, None) if storage.is_some() => return Err(ConnectionError::StorageAlone),
+            (None, None) => (None, None, self.credentials.clone()),
         };
-        Ok(Resolved { service, endpoint, credentials: credentials.load(service)? })
+        if let Some(configured) = &self.storage_endpoint {
+            storage_endpoint = Some(endpoint_url("the configured storage endpoint", configured)?);
+        }
+        Ok(Resolved {
+            service,
+            endpoint,
+            storage_endpoint,
+            credentials: credentials.load(service)?,
+        })
     }
 }
 
@@ -112,6 +146,7 @@ impl Connection {
 pub struct Resolved {
     service: Service,
     endpoint: Option<String>,
+    storage_endpoint: Option<String>,
     credentials: GoogleCredentials,
 }
 
@@ -120,6 +155,12 @@ impl Resolved {
     #[must_use]
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
+    }
+
+    /// The endpoint to give to a client of BigQuery's Storage API; `None` for the cloud's own.
+    #[must_use]
+    pub fn storage_endpoint(&self) -> Option<&str> {
+        self.storage_endpoint.as_deref().or_else(|| self.endpoint())
     }
 
     /// The credentials to give to the client.
@@ -160,7 +201,7 @@ mod tests {
     use super::*;
 
     fn endpoint(connection: &Connection, emulator: Option<&str>) -> Option<String> {
-        connection.resolve_with(Service::PubSub, emulator).unwrap().endpoint
+        connection.resolve_with(Service::PubSub, emulator, None).unwrap().endpoint
     }
 
     #[test]
@@ -183,11 +224,32 @@ mod tests {
     #[test]
     fn a_wrong_endpoint_names_where_it_comes_from() {
         for value in ["ftp://host", "host:99999", "user@host:1", "http://", "a b:1"] {
-            let error = Connection::new().resolve_with(Service::BigQuery, Some(value)).unwrap_err();
+            let error =
+                Connection::new().resolve_with(Service::BigQuery, Some(value), None).unwrap_err();
             assert!(error.to_string().starts_with("BIGQUERY_EMULATOR_HOST is "), "{error}");
         }
-        let error = Connection::local("host:x").resolve_with(Service::PubSub, None).unwrap_err();
+        let error =
+            Connection::local("host:x").resolve_with(Service::PubSub, None, None).unwrap_err();
         assert!(error.to_string().starts_with("the configured endpoint is "), "{error}");
+    }
+
+    #[test]
+    fn the_storage_api_is_where_the_rest_is_unless_it_is_said() {
+        let storage = |connection: &Connection, emulator, storage| {
+            let resolved = connection.resolve_with(Service::BigQuery, emulator, storage)?;
+            Ok::<_, ConnectionError>(resolved.storage_endpoint().map(str::to_owned))
+        };
+        let cloud = Connection::new();
+        assert_eq!(storage(&cloud, Some("a:1"), None).unwrap().unwrap(), "http://a:1");
+        assert_eq!(storage(&cloud, Some("a:1"), Some(" ")).unwrap().unwrap(), "http://a:1");
+        assert_eq!(storage(&cloud, Some("a:1"), Some("a:2")).unwrap().unwrap(), "http://a:2");
+        // The variables belong together: those of another server than the configured one do not count.
+        let local = Connection::local("b:1");
+        assert_eq!(storage(&local, Some("a:1"), Some("a:2")).unwrap().unwrap(), "http://b:1");
+        let local = local.with_storage_endpoint("b:2");
+        assert_eq!(storage(&local, None, None).unwrap().unwrap(), "http://b:2");
+        let error = storage(&cloud, None, Some("a:2")).unwrap_err().to_string();
+        assert!(error.contains("BIGQUERY_EMULATOR_HOST is not"), "{error}");
     }
 
     #[test]

@@ -18,6 +18,11 @@ pub enum ConnectionError {
         /// What is written there.
         value: String,
     },
+    /// Only the Storage API of BigQuery is said to be at a local server.
+    #[error(
+        "BIGQUERY_STORAGE_EMULATOR_HOST is set and BIGQUERY_EMULATOR_HOST is not: rows would go elsewhere than their tables"
+    )]
+    StorageAlone,
     /// The key file cannot be read.
     #[error("cannot read the key file {path:?}", path = .path.display())]
     KeyFile {

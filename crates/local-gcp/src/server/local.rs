@@ -76,15 +76,20 @@ impl LocalGcp {
         format!("http://{}", self.parts.grpc_address)
     }
 
-    /// Variables that make clients of Google's in several languages use these servers.
+    /// Variables that make clients of Google's in several languages use these servers; where gRPC has a port of its own, with
+    /// the one that leads millstream's connectors there for BigQuery's Storage API.
     #[must_use]
     pub fn emulator_variables(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut variables = vec![
             ("BIGQUERY_EMULATOR_HOST", self.endpoint()),
             ("PUBSUB_EMULATOR_HOST", self.parts.grpc_address.to_string()),
             // No client of Google's reads it: for programs that build their own channel.
             ("CLOUD_SCHEDULER_EMULATOR_HOST", self.parts.grpc_address.to_string()),
-        ]
+        ];
+        if self.parts.grpc_address != self.parts.address {
+            variables.push(("BIGQUERY_STORAGE_EMULATOR_HOST", self.grpc_endpoint()));
+        }
+        variables
     }
 
     /// Pub/Sub, in-process.

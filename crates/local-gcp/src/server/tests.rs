@@ -246,6 +246,7 @@ async fn rest_and_grpc_can_have_ports_of_their_own() {
     let grpc = local.grpc_endpoint().replace("http://", "");
     assert!(variables.contains(&("PUBSUB_EMULATOR_HOST", grpc)));
     assert!(variables.contains(&("BIGQUERY_EMULATOR_HOST", local.endpoint())));
+    assert!(variables.contains(&("BIGQUERY_STORAGE_EMULATOR_HOST", local.grpc_endpoint())));
     local.shutdown().await.unwrap();
 }
 

@@ -19,7 +19,7 @@ use super::super::message::PubSubMessage;
 use super::ids::MessageKey;
 use super::inbox::Inbox;
 use super::ledger::{Ledger, LedgerSettings, Sealed};
-use super::registry::{Claim, GroupId, LifeId, Registry, SPREAD, State};
+use super::registry::{Claim, GroupId, GroupStatus, LifeId, Registry, SPREAD, State};
 use super::restriction::PubSubRestriction;
 use super::watermark::{Known, QuietAnswer, QuietWatch, WatermarkEstimator};
 
@@ -157,6 +157,8 @@ pub struct Machine<H> {
     failure: Option<PubSubError>,
     is_retired: bool,
     is_closed: bool,
+    /// What waits for other readers when the life has ended.
+    parting: Vec<(GroupId, Lease<H>)>,
     /// Until when to wait for the readers of other splits: `Some(None)` before the first round.
     others_until: Option<Option<Timestamp>>,
     bytes_read: u64,
@@ -204,6 +206,7 @@ impl<H> Machine<H> {
             failure: None,
             is_retired: false,
             is_closed: false,
+            parting: Vec::new(),
             others_until: must_wait.then_some(None),
             bytes_read: 0,
             duplicates: 0,
@@ -388,10 +391,33 @@ impl<H> Machine<H> {
         }
         self.is_closed = true;
         self.retire();
-        let group = self.open.group;
-        self.open = Open::new(group);
+        let open = Open::new(self.open.group);
+        self.parting = std::mem::replace(&mut self.open, open).waiting;
         self.ledger.close();
         self.registry.lock().end_life(self.life);
+    }
+
+    /// After the end of the reader's life: duplicates whose originals are durable by now, to be acknowledged. Those whose original
+    /// must come again go back to the service.
+    ///
+    /// The readers of a job end with the same checkpoint, one a little before the other.
+    pub fn part(&mut self) -> Vec<Lease<H>> {
+        let state = self.registry.lock();
+        let mut durable = Vec::new();
+        for (original, lease) in std::mem::take(&mut self.parting) {
+            match state.last_status(original) {
+                GroupStatus::Final => durable.push(lease),
+                GroupStatus::InFlight => self.parting.push((original, lease)),
+                GroupStatus::Gone => {}
+            }
+        }
+        durable
+    }
+
+    /// Whether duplicates still wait for the last checkpoint of another reader.
+    #[must_use]
+    pub fn is_parting(&self) -> bool {
+        !self.parting.is_empty()
     }
 
     /// Whether the reader's life has ended.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use millstream::Timestamp;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::ids::{IdSet, MessageKey};
 
@@ -71,6 +71,8 @@ pub(super) struct State {
     texts: FxHashMap<Box<str>, GroupId>,
     groups: FxHashMap<GroupId, Group>,
     readers: BTreeMap<u32, LifeId>,
+    /// Groups that were final when their life ended, since a life began last: others may still wait for them.
+    ended: FxHashSet<GroupId>,
     /// The greatest event times received, and when; both grow.
     observed: VecDeque<(Timestamp, Timestamp)>,
     lives: u64,
@@ -89,6 +91,7 @@ impl State {
         self.lives += 1;
         let life = LifeId(self.lives);
         self.readers.insert(split, life);
+        self.ended.clear();
         life
     }
 
@@ -98,6 +101,8 @@ impl State {
         if self.readers.is_empty() {
             self.observed.clear();
         }
+        let of_life = self.groups.iter().filter(|(_, group)| group.life == life && group.is_final);
+        self.ended.extend(of_life.map(|(id, _)| *id));
         self.groups.retain(|_, group| group.life != life);
         let groups = &self.groups;
         self.numbers.retain(|_, group| groups.contains_key(group));
@@ -172,6 +177,14 @@ impl State {
             Some(Group { is_final: true, .. }) => GroupStatus::Final,
             Some(_) => GroupStatus::InFlight,
             None => GroupStatus::Gone,
+        }
+    }
+
+    /// How far a group is, or was when its life ended; for a reader whose own life has ended.
+    pub(super) fn last_status(&self, group: GroupId) -> GroupStatus {
+        match self.ended.contains(&group) {
+            true => GroupStatus::Final,
+            false => self.status(group),
         }
     }
 

@@ -32,6 +32,10 @@ use crate::connection::{Resolved, Service};
 const PUMP_BATCH: usize = 256;
 /// How long the last acknowledgements may take when the reader is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a reader that has ended looks whether another one's checkpoint is durable: they end at the same time.
+const PARTING_LOOK: Duration = Duration::from_millis(20);
+/// Acknowledgements that belong to no group: the machine that would count them has ended.
+const NO_GROUP: u64 = 0;
 /// How long the service may take to answer that it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A lease is extended for as long as this. Longer than any outage behind which a checkpoint waits: the service would deliver beyond the
@@ -332,6 +336,7 @@ impl RequestService {
     async fn close(mut self) {
         let token = lock(&self.token).take();
         let rest = async {
+            self.part().await;
             while let Some(answer) = self.answers.next().await {
                 if matches!(answer, Answer::Acknowledged(..)) {
                     self.take(answer);
@@ -344,6 +349,22 @@ impl RequestService {
         if tokio::time::timeout(CLOSE_TIMEOUT, rest).await.is_err() {
             let subscription = self.subscription.as_str();
             tracing::warn!(subscription, "the last acknowledgements were not answered in time");
+        }
+    }
+}
+
+impl RequestService {
+    /// Acknowledges the duplicates that waited for the last checkpoint of another reader.
+    async fn part(&mut self) {
+        loop {
+            let durable = self.shared.machine().part();
+            if !durable.is_empty() {
+                self.acknowledge(NO_GROUP, durable);
+            }
+            if !self.shared.machine().is_parting() {
+                return;
+            }
+            tokio::time::sleep(PARTING_LOOK).await;
         }
     }
 }

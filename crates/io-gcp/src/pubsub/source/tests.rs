@@ -455,6 +455,30 @@ fn a_duplicate_of_a_message_that_went_with_its_reader_comes_again() {
 }
 
 #[test]
+fn a_duplicate_waits_for_the_reader_that_ends_later_with_the_same_checkpoint() {
+    for is_durable in [true, false] {
+        let registry = Registry::default();
+        let mut first = Story::restore(&registry, PubSubRestriction::new(0, 2));
+        let mut second = Story::restore(&registry, PubSubRestriction::new(1, 2));
+        first.deliver(1, 10, 100);
+        assert_eq!(first.read(), [1]);
+        second.deliver(1, 10, 200);
+        assert_eq!(second.read(), [] as [u64; 0]);
+        let (_, seq) = first.machine.checkpoint();
+        assert_eq!(second.commit(&confirmed()).1, [] as [u64; 0]);
+        second.machine.close();
+        assert_eq!((second.machine.part(), second.machine.is_parting()), (vec![], true));
+        if is_durable {
+            first.machine.finish(seq);
+        }
+        first.machine.close();
+        let lease = Lease { key: MessageKey::Number(1), handle: 200 };
+        let expected = if is_durable { vec![lease] } else { vec![] };
+        assert_eq!((second.machine.part(), second.machine.is_parting()), (expected, false));
+    }
+}
+
+#[test]
 fn a_restored_reader_waits_for_what_the_others_know() {
     let mut first = Story::restore(&Registry::default(), PubSubRestriction::new(0, 2));
     first.deliver(1, 10, 100);
