@@ -24,6 +24,7 @@ impl Server {
         let program = Program::start(&["local", "--data-dir", &data], &[], &errors);
         let endpoint = program.printed("export BIGQUERY_EMULATOR_HOST=");
         let pubsub = program.printed("export PUBSUB_EMULATOR_HOST=");
+        program.printed("export CLOUD_SCHEDULER_EMULATOR_HOST=");
         Self { program: Some(program), data, errors, endpoint, pubsub }
     }
 
@@ -39,6 +40,7 @@ impl Server {
         let program = Program::start(&arguments, &[], &self.errors);
         assert_eq!(program.printed("export BIGQUERY_EMULATOR_HOST="), self.endpoint);
         program.printed("export PUBSUB_EMULATOR_HOST=");
+        program.printed("export CLOUD_SCHEDULER_EMULATOR_HOST=");
         self.program = Some(program);
     }
 }
