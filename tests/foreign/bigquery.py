@@ -180,7 +180,7 @@ if has_sql():
     @row("BigQuery SQL: UNNEST of a parameter, structs and arrays in the result")
     def _():
         ids = bigquery.ArrayQueryParameter("ids", "INT64", [1, 24])
-        sql = "SELECT name, at FROM shop.orders o JOIN UNNEST(@ids) AS id WITH OFFSET AS at ON o.id = id ORDER BY at"
+        sql = "SELECT name, place FROM shop.orders o JOIN UNNEST(@ids) AS n WITH OFFSET AS place ON o.id = n ORDER BY place"
         equal(query(sql, ids), [("tea", 0), ("rye", 1)])
         nested = "SELECT ARRAY_AGG(STRUCT(sku, n) ORDER BY n) AS stock FROM shop.stock HAVING COUNT(*) > 1"
         equal(query(nested)[0][0][0], {"sku": "oat", "n": 1})

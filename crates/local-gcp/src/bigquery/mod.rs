@@ -7,7 +7,8 @@
 //! `BigQueryRead`: sessions with selected fields and row restrictions, Arrow and Avro).
 //!
 //! Rows are kept as Arrow batches in the schema Google's Storage Read API has. Queries are single
-//! SELECTs over one table; what they do not support is refused by name.
+//! SELECTs over one table; what they do not support is refused by name. Built with the cargo feature `sql`, the server
+//! gives such queries to DataFusion, and runs DML and CREATE TABLE.
 
 mod civil;
 mod decimal;

@@ -1,4 +1,4 @@
-//! SQL of query jobs: one SELECT over one table or none, without a heavy engine.
+//! SQL of query jobs: one SELECT over one table or none, without a heavy engine; for the rest, `fusion` (feature `sql`).
 //!
 //! A query goes through three steps: `sqlparser` reads BigQuery's dialect, the binder resolves names and types
 //! and refuses what is not supported by name, and the executor scans the table's Arrow batches. Semantics are

@@ -208,11 +208,7 @@ impl Scanner<'_> {
             'M' => self.within(2, 0..=59).map(|minute| read.minute = minute),
             'S' => self.within(2, 0..=59).map(|second| read.second = second),
             'f' => self.seconds(read),
-            'p' => match self.word().as_deref() {
-                Some("am") => Some(read.afternoon = Some(false)),
-                Some("pm") => Some(read.afternoon = Some(true)),
-                _ => None,
-            },
+            'p' => self.afternoon().map(|afternoon| read.afternoon = Some(afternoon)),
             'F' => self.pattern("%Y-%m-%d", read),
             'T' => self.pattern("%H:%M:%S", read),
             'R' => self.pattern("%H:%M", read),
@@ -225,6 +221,14 @@ impl Scanner<'_> {
             '%' => self.literal('%'),
             _ => return None,
         })
+    }
+
+    fn afternoon(&mut self) -> Option<bool> {
+        match self.word()?.as_str() {
+            "am" => Some(false),
+            "pm" => Some(true),
+            _ => None,
+        }
     }
 
     fn month(&mut self) -> Option<i64> {

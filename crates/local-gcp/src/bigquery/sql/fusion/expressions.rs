@@ -109,8 +109,8 @@ impl Rewriter<'_> {
                 access_chain.drain(..path.len() - 1 - fields.len());
                 **root = Expr::Identifier(hole(place_of(leaf, leaves)));
             }
-            let indexes = children_mut(expr)?.into_iter().skip(1);
-            return indexes.map(|index| self.cut(index, leaves)).collect();
+            let mut indexes = children_mut(expr)?.into_iter().skip(1);
+            return indexes.try_for_each(|index| self.cut(index, leaves));
         }
         children_mut(expr)?.into_iter().try_for_each(|child| self.cut(child, leaves))
     }

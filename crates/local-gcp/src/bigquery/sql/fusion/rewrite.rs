@@ -116,7 +116,7 @@ impl<'a> Rewriter<'a> {
                 if with.recursive {
                     self.named_queries.push(name.clone());
                 }
-                named.query = Box::new(self.query(&named.query)?);
+                *named.query = self.query(&named.query)?;
                 named.alias.name = quoted(&name);
                 for column in &mut named.alias.columns {
                     column.name = quoted(&self.registry.spell(&column.name.value));

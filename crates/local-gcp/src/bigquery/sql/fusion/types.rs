@@ -2,7 +2,6 @@
 //!
 //! Arrow has one type for texts; JSON and GEOGRAPHY are told apart by metadata, which DataFusion carries along.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -33,7 +32,7 @@ pub(super) fn arrow_field(name: &str, data_type: &DataType) -> ArrowField {
         DataType::Geography => "GEOGRAPHY",
         _ => return field,
     };
-    field.with_metadata(HashMap::from([(TYPE.to_owned(), text.to_owned())]))
+    field.with_metadata([(TYPE.to_owned(), text.to_owned())].into())
 }
 
 fn arrow_type(data_type: &DataType) -> ArrowType {
