@@ -38,3 +38,36 @@ pub(crate) async fn answer(
         answered => answered,
     }
 }
+
+#[cfg(all(test, not(feature = "sql")))]
+mod tests {
+    use super::*;
+    use crate::bigquery::names::TableName;
+    use crate::bigquery::sql::parameters::Parameters;
+    use crate::bigquery::sql::query::TableSnapshot;
+
+    struct Nothing;
+
+    impl Catalog for Nothing {
+        fn snapshot(&self, _: &TableName) -> Option<TableSnapshot> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_join_says_how_to_build_the_server() {
+        let options = QueryOptions {
+            project: "p".to_owned(),
+            default_dataset: None,
+            parameters: Parameters::default(),
+            now: 0,
+            dry_run: false,
+        };
+        let join = answer("SELECT 1 FROM d.a JOIN d.b ON TRUE", &options, &Nothing).await;
+        let message = join.unwrap_err().message;
+        assert!(message.starts_with("JOIN is not supported"), "{message}");
+        assert!(message.contains("--features millstream-pipelines/sql"), "{message}");
+        let wrong = answer("SELECT nope", &options, &Nothing).await.unwrap_err().message;
+        assert!(!wrong.contains("cargo feature"), "{wrong}");
+    }
+}
