@@ -206,6 +206,21 @@ def _():
     equal(json.loads(bq("--format=json", "query", "--use_legacy_sql=false", *parameter)), [{"name": "milk"}])
 
 
+@row("bq: load, a file that is uploaded")
+def _():
+    with tempfile.TemporaryDirectory() as work:
+        rows = pathlib.Path(work, "rows.csv")
+        rows.write_text("id,name,at\n3,oat,2026-01-02 08:00:00\n4,,\n")
+        bq("load", "--source_format=CSV", "--skip_leading_rows=1", "program_shop.orders", str(rows))
+        bq("load", "--autodetect", "--source_format=CSV", "program_shop.detected", str(rows))
+    sql = "SELECT name, at FROM program_shop.orders WHERE id > 2 ORDER BY id"
+    answer = json.loads(bq("--format=json", "query", "--use_legacy_sql=false", sql))
+    equal(answer, [{"at": "2026-01-02 08:00:00", "name": "oat"}, {"at": None, "name": None}])
+    fields = json.loads(bq("--format=json", "show", "program_shop.detected"))["schema"]["fields"]
+    equal([(one["name"], one["type"]) for one in fields], [("id", "INTEGER"), ("name", "STRING"), ("at", "TIMESTAMP")])
+    bq("rm", "-f", "-t", "program_shop.detected")
+
+
 @row("bq: rm")
 def _():
     bq("rm", "-f", "-t", "program_shop.orders")
