@@ -12,7 +12,9 @@ use super::names::{DatasetName, TableName};
 use super::read::Sessions;
 use super::schema::TableSchema;
 use super::sql::{Catalog, TableSnapshot};
-use super::state::{State, Table, TableChange};
+#[cfg(feature = "sql")]
+use super::state::TableChange;
+use super::state::{State, Table};
 use super::value::Value;
 use crate::clock::{Clock, Timestamp};
 use crate::journal::{self, DataDirectory, Journal, Position};
@@ -256,6 +258,7 @@ impl Catalog for BigQuery {
         })
     }
 
+    #[cfg(feature = "sql")]
     fn apply(&self, change: TableChange) -> Result<(), ApiError> {
         self.change(|state, now| state.run_statement(now, change))
     }

@@ -4,30 +4,20 @@ use serde_json::Value as Json;
 
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::handle::BigQuery;
+use crate::bigquery::load::{may_create, write_disposition};
 use crate::bigquery::names::TableName;
 use crate::bigquery::schema::{Mode, TableSchema};
-use crate::bigquery::sql::{Catalog, QueryResult};
-use crate::bigquery::state::{CheckedRows, Removed, TableChange};
+use crate::bigquery::sql::QueryResult;
+use crate::bigquery::state::{CheckedRows, Load, WriteDisposition};
 use crate::bigquery::value::Value;
 
 /// The destination of a query's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Destination {
     table: TableName,
-    write: Write,
+    write: WriteDisposition,
     /// Whether the table may be created.
     creates: bool,
-}
-
-/// What happens to rows that are in the table already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Write {
-    /// There must be none.
-    Empty,
-    /// They go, with the table's schema.
-    Truncate,
-    /// They stay.
-    Append,
 }
 
 impl Destination {
@@ -45,20 +35,8 @@ impl Destination {
             return Err(ApiError::invalid("A destination table needs datasetId and tableId"));
         };
         let project = table["projectId"].as_str().unwrap_or(project);
-        let unknown = |what: &str, given: &str| {
-            Err(ApiError::invalid(format!("Invalid value for {what}: {given}")))
-        };
-        let write = match given["writeDisposition"].as_str() {
-            None | Some("" | "WRITE_EMPTY") => Write::Empty,
-            Some("WRITE_TRUNCATE") => Write::Truncate,
-            Some("WRITE_APPEND") => Write::Append,
-            Some(other) => return unknown("writeDisposition", other),
-        };
-        let creates = match given["createDisposition"].as_str() {
-            None | Some("" | "CREATE_IF_NEEDED") => true,
-            Some("CREATE_NEVER") => false,
-            Some(other) => return unknown("createDisposition", other),
-        };
+        let write = write_disposition(given, WriteDisposition::Empty)?;
+        let creates = may_create(given)?;
         Ok(Some(Self { table: TableName::new(project, dataset, id), write, creates }))
     }
 
@@ -71,32 +49,30 @@ impl Destination {
             let message = "Cannot set destination table in jobs with DML or DDL statements";
             return Err(ApiError::new(Reason::InvalidQuery, message));
         }
-        let table = self.table.clone();
-        let present = bigquery.snapshot(&table);
-        let change = match present {
-            None if !self.creates => {
-                let message = format!("Not found: Table {table}");
-                return Err(ApiError::new(Reason::NotFound, message));
-            }
-            None => self.create(result, false)?,
-            Some(_) if self.write == Write::Truncate => self.create(result, true)?,
-            Some(present) => {
-                if self.write == Write::Empty && bigquery.row_count(&table) > 0 {
-                    let message = format!("Already Exists: Table {table}");
-                    return Err(ApiError::new(Reason::Duplicate, message));
-                }
-                let rows = fitted(&present.schema, result, &table)?;
-                let added = checked(&present.schema, &rows)?;
-                TableChange::Rows { table, epoch: present.epoch, removed: Removed::Nothing, added }
-            }
+        let present = bigquery.read(|state| {
+            let table = state.table(&self.table)?;
+            Some((table.schema.clone(), state.row_count(&self.table)))
+        });
+        // Only rows that join a table must fit it. What the table is by the time they are written decides whether they may.
+        let joins = |rows: u64| match self.write {
+            WriteDisposition::Append => true,
+            WriteDisposition::Empty => rows == 0,
+            WriteDisposition::Truncate => false,
         };
-        bigquery.apply(change)
-    }
-
-    fn create(&self, result: &QueryResult, replaces: bool) -> Result<TableChange, ApiError> {
-        let rows = checked(&result.schema, &result.rows)?;
-        let (table, schema) = (self.table.clone(), result.schema.clone());
-        Ok(TableChange::Create { table, schema, replaces, rows })
+        let (schema, rows) = match present.filter(|(_, rows)| joins(*rows)) {
+            Some((schema, _)) => {
+                let rows = fitted(&schema, result, &self.table)?;
+                let rows = checked(&schema, &rows)?;
+                (schema, rows)
+            }
+            None => (result.schema.clone(), checked(&result.schema, &result.rows)?),
+        };
+        let load = Load {
+            create: self.creates,
+            write: self.write,
+            ..Load::new(self.table.clone(), schema, rows.into_iter().collect())
+        };
+        bigquery.change(|state, now| state.load(now, load)).map(drop)
     }
 }
 
@@ -181,6 +157,8 @@ mod tests {
 
         let mut other = result(&[4]);
         other.schema = TableSchema::new(vec![Field::nullable("m", FieldType::Int64)]);
+        let refused = to("WRITE_EMPTY", "").store(&bigquery, &other).unwrap_err();
+        assert_eq!(refused.reason, Reason::Duplicate);
         let error = to("WRITE_APPEND", "").store(&bigquery, &other).unwrap_err();
         assert!(error.message.contains("Cannot add fields (field: m)"), "{error}");
     }

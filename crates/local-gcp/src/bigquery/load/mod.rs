@@ -6,11 +6,13 @@
 mod csv;
 mod csv_records;
 mod detect;
+mod dispositions;
 mod json_lines;
 mod options;
 mod run;
 mod target;
 
+pub(crate) use dispositions::{may_create, write_disposition};
 pub(crate) use options::LoadOptions;
 pub(crate) use run::{FILE_BYTES_MAX, Loaded, load};
 

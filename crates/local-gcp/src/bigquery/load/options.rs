@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::dispositions::{may_create, write_disposition};
 use crate::bigquery::error::{ApiError, Reason};
 use crate::bigquery::names::TableName;
 use crate::bigquery::rest::schema;
@@ -67,8 +68,8 @@ impl LoadOptions {
             csv: CsvOptions::read(given)?,
             schema: schema::from_json(&given["schema"])?.filter(|it| !it.fields.is_empty()),
             autodetect: flag(given, "autodetect"),
-            create: create(&given["createDisposition"])?,
-            write: write(&given["writeDisposition"])?,
+            create: may_create(given)?,
+            write: write_disposition(given, WriteDisposition::Append)?,
             ignore_unknown: flag(given, "ignoreUnknownValues"),
             bad_rows_max: count(given, "maxBadRecords")?,
             adds_fields: updates.contains(&"ALLOW_FIELD_ADDITION"),
@@ -135,23 +136,6 @@ fn format(given: &Json) -> Result<Format, ApiError> {
         "CSV" => Ok(Format::Csv),
         "NEWLINE_DELIMITED_JSON" => Ok(Format::JsonLines),
         other => Err(not_supported(&format!("Source format {other}"))),
-    }
-}
-
-fn create(given: &Json) -> Result<bool, ApiError> {
-    match given.as_str().unwrap_or("CREATE_IF_NEEDED") {
-        "CREATE_IF_NEEDED" => Ok(true),
-        "CREATE_NEVER" => Ok(false),
-        _ => Err(invalid("createDisposition", given)),
-    }
-}
-
-fn write(given: &Json) -> Result<WriteDisposition, ApiError> {
-    match given.as_str().unwrap_or("WRITE_APPEND") {
-        "WRITE_APPEND" => Ok(WriteDisposition::Append),
-        "WRITE_TRUNCATE" => Ok(WriteDisposition::Truncate),
-        "WRITE_EMPTY" => Ok(WriteDisposition::Empty),
-        _ => Err(invalid("writeDisposition", given)),
     }
 }
 

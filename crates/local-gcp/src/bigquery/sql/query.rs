@@ -15,10 +15,13 @@ use super::expression::Node;
 use super::parameters::Parameters;
 use super::plan::{self, Context, Plan};
 use super::types::DataType;
-use crate::bigquery::error::{ApiError, Reason};
+#[cfg(feature = "sql")]
+use crate::bigquery::error::ApiError;
+use crate::bigquery::error::Reason;
 use crate::bigquery::names::{DatasetName, TableName};
 use crate::bigquery::rows::column_bytes;
 use crate::bigquery::schema::TableSchema;
+#[cfg(feature = "sql")]
 use crate::bigquery::state::TableChange;
 use crate::bigquery::value::Value;
 
@@ -37,6 +40,7 @@ pub(crate) struct TableSnapshot {
     pub(crate) schema: TableSchema,
     pub(crate) batches: Vec<RecordBatch>,
     /// Until it changes, rows stay at their places.
+    #[cfg_attr(not(feature = "sql"), allow(dead_code, reason = "statements need it"))]
     pub(crate) epoch: u64,
 }
 
@@ -49,6 +53,7 @@ pub(crate) trait Catalog {
     ///
     /// # Errors
     /// When it cannot be made, or nothing can be changed here.
+    #[cfg(feature = "sql")]
     fn apply(&self, _: TableChange) -> Result<(), ApiError> {
         Err(ApiError::new(Reason::NotImplemented, "These tables cannot be changed"))
     }

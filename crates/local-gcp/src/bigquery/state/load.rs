@@ -64,7 +64,6 @@ impl State {
     /// are too many for one load.
     pub fn load(&mut self, now: Timestamp, load: Load) -> Result<u64, ApiError> {
         let Load { table: name, create, write, schema, properties, rows } = load;
-        schema.check().map_err(ApiError::invalid)?;
         let table = match self.table(&name) {
             None if !create => return Err(ApiError::table_not_found(&name)),
             None => self.new_table(now, name.clone(), schema, properties)?,
@@ -119,12 +118,7 @@ impl State {
         schema: TableSchema,
         properties: Map<String, serde_json::Value>,
     ) -> Result<Table, ApiError> {
-        if self.dataset(&name.dataset).is_none() {
-            return Err(ApiError::dataset_not_found(&name.dataset));
-        }
-        if !name.is_valid() {
-            return Err(ApiError::invalid(format!("Invalid table ID \"{}\".", name.table)));
-        }
+        self.check_new_table(&name, &schema)?;
         Ok(Table { name, schema, created: now, modified: now, version: 1, properties })
     }
 }
@@ -140,7 +134,9 @@ fn changed(
     if old.schema == schema {
         return Ok(table);
     }
-    if write != WriteDisposition::Truncate {
+    if write == WriteDisposition::Truncate {
+        schema.check().map_err(ApiError::invalid)?;
+    } else {
         old.schema.check_change(&schema).map_err(|reason| {
             let name = &old.name;
             ApiError::invalid(format!("Provided Schema does not match Table {name}. {reason}"))

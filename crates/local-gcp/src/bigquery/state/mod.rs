@@ -5,6 +5,7 @@
 //! gives the same state again.
 
 mod catalog;
+mod changes;
 mod faults;
 mod inserts;
 mod load;
@@ -12,6 +13,7 @@ mod machine;
 mod record;
 mod resources;
 mod rows_in;
+#[cfg(feature = "sql")]
 mod statements;
 mod streams;
 
@@ -21,5 +23,6 @@ pub use machine::State;
 pub use record::{Record, StoredRows};
 pub use resources::{Dataset, StreamType, Table, WriteStream};
 pub use rows_in::CheckedRows;
+#[cfg(feature = "sql")]
 pub(crate) use statements::{Removed, TableChange};
 pub use streams::{Appended, CommitFault, CommitOutcome};

@@ -1,4 +1,4 @@
-//! Changes made by SQL statements and query jobs: all of one statement's, or none.
+//! Changes made by SQL statements: all of one statement's, or none. Only with the cargo feature `sql`, which runs statements.
 
 use serde_json::Map;
 
@@ -11,7 +11,6 @@ use crate::bigquery::names::TableName;
 use crate::bigquery::rows::conform;
 use crate::bigquery::schema::TableSchema;
 use crate::clock::Timestamp;
-use crate::journal::BoxError;
 
 /// Most bytes one statement may write, as BigQuery counts them: a statement is one journal record, and those are limited.
 const STATEMENT_BYTES_MAX: usize = 192 << 20;
@@ -147,29 +146,6 @@ impl State {
             records.push(Record::Changed { table: name, at: now, removed: Vec::new(), rows });
         }
         Ok(Record::Together(records))
-    }
-
-    pub(super) fn apply_change(
-        &mut self,
-        table: &TableName,
-        at: Timestamp,
-        removed: &[(u64, u64)],
-        rows: Option<StoredRows>,
-    ) -> Result<(), BoxError> {
-        let epoch = self.version();
-        let entry = self.tables.get_mut(table).ok_or("no such table")?;
-        let rows = rows.map(|rows| rows.into_batch(&entry.table.schema)).transpose()?;
-        if !removed.is_empty() {
-            entry.rows.remove(removed)?;
-            entry.epoch = epoch;
-        }
-        entry.show(rows.into_iter().collect(), at);
-        Ok(())
-    }
-
-    /// A number that changes when rows of the table change their places; 0 if there is no such table.
-    pub(crate) fn epoch(&self, table: &TableName) -> u64 {
-        self.tables.get(table).map_or(0, |entry| entry.epoch)
     }
 }
 
