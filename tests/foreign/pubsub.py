@@ -169,8 +169,9 @@ def _():
     name = subscribe("ordered", enable_message_ordering=True).name
     options = pubsub_v1.types.PublisherOptions(enable_message_ordering=True)
     ordered = pubsub_v1.PublisherClient(publisher_options=options)
-    for number in range(60):
-        ordered.publish(topic, b"%d" % number, ordering_key="key %d" % (number % 3))
+    published = [ordered.publish(topic, b"%d" % number, ordering_key="key %d" % (number % 3)) for number in range(60)]
+    # What is not published yet when the client is stopped may never be.
+    equal(len({one.result(timeout=60) for one in published}), 60)
     ordered.stop()
     seen, refused, early = {}, [], []
 
